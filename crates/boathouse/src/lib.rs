@@ -1,10 +1,13 @@
 //! Does: runs crews of LLM agents declared in YAML.
 
+pub mod crew_dir;
+mod driver;
 pub mod engine;
 pub mod feed;
 pub mod journal;
 pub mod provider;
-pub mod tool;
+pub mod settings;
 mod sync;
+pub mod tool;
 
 pub use boathouse_core as core;

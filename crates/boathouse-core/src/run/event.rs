@@ -108,6 +108,9 @@ pub enum Event {
         /// The route that a transfer among them takes once the round is over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transfer: Option<Target>,
+        /// The limit that forbids the round: then all its calls are settled, and the branch ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<String>,
     },
     /// A tool call ended with a known result.
     ToolReturned {

@@ -1,0 +1,307 @@
+//! A branch: one line of work in a run. A run has its main branch, and one for each agent of a parallel group.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::crew::{AgentIx, GroupIx, ToolIx};
+use crate::ids::{BranchId, CallId, Timestamp, WaitId};
+use crate::message::{Author, Message, Reply, ToolCall, ToolResult};
+
+use super::event::{BranchEnd, CallEnd, ClosingReason, Target};
+
+/// One line of work.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// Its id.
+    pub id: BranchId,
+    /// The branch that waits for its group; `None` for the main one.
+    pub parent: Option<BranchId>,
+    /// Whose turn it is.
+    pub agent: AgentIx,
+    /// What was said, as far as this branch knows. Sharing is O(1); a push copies nothing.
+    pub history: rpds::VectorSync<Arc<Message>>,
+    /// The place in `history` of the message that this line of work was given.
+    pub input_at: usize,
+    /// Messages before this place no longer go into prompts, but for the first user message and the input.
+    pub trimmed: usize,
+    /// Rounds of the current turn.
+    pub rounds: u32,
+    /// What it is doing.
+    pub step: Step,
+    /// The last reply's text.
+    pub last_reply: String,
+    /// Replies of each agent so far, by the agent's position in the crew.
+    pub replies: Vec<u32>,
+    /// Results of all its tool calls, with the tool's name: for the aggregate.
+    pub tool_log: Vec<(String, ToolResult)>,
+}
+
+/// What a branch is doing.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// It wants a reply, or one is in flight.
+    Calling(ModelCall),
+    /// It has one, and what it means has not been decided.
+    Replied {
+        /// The reply.
+        reply: Arc<Reply>,
+    },
+    /// Tool calls are being made.
+    Round(Round),
+    /// The round is over and one of its calls was a transfer.
+    Transfer(Target),
+    /// It waits for its parallel group.
+    Group(GroupStep),
+    /// Its parallel group is over.
+    Joined {
+        /// Which.
+        group: GroupIx,
+        /// How many branches completed.
+        completed: u32,
+        /// Why it closed early, if it did.
+        closing: Option<ClosingReason>,
+        /// The first failure, for people.
+        first_failure: Option<String>,
+        /// The aggregate.
+        output: String,
+    },
+    /// It waits for a person's answer.
+    Waiting(WaitId),
+    /// It cannot go on.
+    Failed {
+        /// A stable word for why.
+        code: &'static str,
+        /// What happened.
+        error: String,
+    },
+    /// A limit stopped it.
+    Limited(String),
+    /// It has ended.
+    Ended(BranchEnd),
+}
+
+/// A model call that is wanted or in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelCall {
+    /// Its id.
+    pub call: CallId,
+    /// The try that is next or in flight, from 1.
+    pub attempt: u32,
+    /// Tries on the current model before this one.
+    pub tries_on_model: u32,
+    /// Which of the agent's models.
+    pub model: usize,
+    /// Whether the try is in flight.
+    pub started: bool,
+    /// The try may not start before.
+    pub not_before: Option<Timestamp>,
+}
+
+/// The tool calls of one reply.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// In the order of the reply.
+    pub slots: Vec<Slot>,
+    /// The route to take afterwards.
+    pub transfer: Option<Target>,
+    /// The limit that forbade it.
+    pub limit: Option<String>,
+}
+
+/// One tool call of a round.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The call.
+    pub call: ToolCall,
+    /// The tool; `None` where the call was settled without one.
+    pub tool: Option<ToolIx>,
+    /// Where it stands.
+    pub state: SlotState,
+}
+
+/// Where a tool call stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SlotState {
+    /// It is to be made.
+    Wanted {
+        /// The try that is next, from 1.
+        attempt: u32,
+    },
+    /// It is in flight.
+    InFlight {
+        /// The try.
+        attempt: u32,
+    },
+    /// It ended, and nobody knows how. Only `once` calls get here.
+    Unknown {
+        /// The last try.
+        attempt: u32,
+        /// What is known.
+        end: CallEnd,
+    },
+    /// A person was asked what became of it.
+    Asked {
+        /// The last try.
+        attempt: u32,
+        /// The wait.
+        wait: WaitId,
+    },
+    /// It has its one result.
+    Settled(ToolResult),
+}
+
+/// A parallel group at work.
+#[derive(Clone, Debug)]
+pub struct GroupStep {
+    /// Which.
+    pub group: GroupIx,
+    /// Its branches, as a range of the run's.
+    pub children: Range<usize>,
+    /// Milliseconds of active time so far.
+    pub active_ms: u64,
+    /// Why it is closing, if it is.
+    pub closing: Option<ClosingReason>,
+}
+
+/// Where a call stands in its branch.
+#[derive(Clone, Copy, Debug)]
+pub enum CallPlace<'a> {
+    /// A model call.
+    Model(&'a Branch, &'a ModelCall),
+    /// A tool call.
+    Tool(&'a Branch, &'a Slot),
+}
+
+impl<'a> CallPlace<'a> {
+    /// Its branch.
+    pub fn branch(&self) -> &'a Branch {
+        match self {
+            CallPlace::Model(branch, _) | CallPlace::Tool(branch, _) => branch,
+        }
+    }
+}
+
+impl Branch {
+    pub(super) fn new(
+        id: BranchId,
+        parent: Option<BranchId>,
+        agent: AgentIx,
+        history: rpds::VectorSync<Arc<Message>>,
+        call: CallId,
+    ) -> Branch {
+        Branch {
+            id,
+            parent,
+            agent,
+            input_at: history.len().saturating_sub(1),
+            history,
+            trimmed: 0,
+            rounds: 0,
+            step: Step::Calling(ModelCall::new(call)),
+            last_reply: String::new(),
+            replies: Vec::new(),
+            tool_log: Vec::new(),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<&BranchEnd> {
+        match &self.step {
+            Step::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Replies of an agent so far.
+    pub fn replies_of(&self, agent: AgentIx) -> u32 {
+        self.replies.get(agent.0).copied().unwrap_or(0)
+    }
+
+    /// Finds a call that this branch wants or has in flight.
+    pub fn find_call(&self, call: CallId) -> Option<CallPlace<'_>> {
+        match &self.step {
+            Step::Calling(model) if model.call == call => Some(CallPlace::Model(self, model)),
+            Step::Round(round) => {
+                round.slots.iter().find(|slot| slot.call.call == call).map(|slot| CallPlace::Tool(self, slot))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it does something other than wait for a person, for its group, or for nothing any more.
+    pub(super) fn is_busy(&self) -> bool {
+        match &self.step {
+            Step::Calling(_)
+            | Step::Replied { .. }
+            | Step::Transfer(_)
+            | Step::Joined { .. }
+            | Step::Failed { .. }
+            | Step::Limited(_) => true,
+            Step::Round(round) => round.slots.iter().any(|slot| {
+                matches!(
+                    slot.state,
+                    SlotState::Wanted { .. } | SlotState::InFlight { .. } | SlotState::Unknown { .. }
+                )
+            }),
+            Step::Group(_) | Step::Waiting(_) | Step::Ended(_) => false,
+        }
+    }
+
+    pub(super) fn say(&mut self, message: Message) {
+        self.history.push_back_mut(Arc::new(message));
+    }
+
+    pub(super) fn count_reply(&mut self) {
+        let place = self.agent.0;
+        if self.replies.len() <= place {
+            self.replies.resize(place + 1, 0);
+        }
+        self.replies[place] += 1;
+    }
+
+    /// The places of messages that go into prompts: the first user message, the input, then all from `trimmed` on.
+    pub fn visible(&self) -> impl Iterator<Item = usize> + '_ {
+        let first_user = if self.trimmed == 0 {
+            None
+        } else {
+            (0..self.trimmed).find(|at| self.history[*at].from == Author::User)
+        };
+        let input =
+            (self.input_at < self.trimmed && first_user != Some(self.input_at)).then_some(self.input_at);
+        first_user.into_iter().chain(input).chain(self.trimmed..self.history.len())
+    }
+
+    /// Where prompts should begin so that at most `keep` messages are recent; `None` if nothing has to go.
+    ///
+    /// A message of results keeps the message that asked for them.
+    pub(super) fn trim_to(&self, keep: usize) -> Option<usize> {
+        let len = self.history.len();
+        if len - self.trimmed <= keep {
+            return None;
+        }
+        let mut from = len - keep.max(1);
+        if !self.history[from].results.is_empty() {
+            from -= 1;
+        }
+        (from > self.trimmed).then_some(from)
+    }
+}
+
+impl ModelCall {
+    pub(super) fn new(call: CallId) -> ModelCall {
+        ModelCall { call, attempt: 1, tries_on_model: 0, model: 0, started: false, not_before: None }
+    }
+}
+
+impl Round {
+    /// The results in the order of the calls, once each call has one.
+    pub(super) fn results(&self) -> Option<Vec<ToolResult>> {
+        self.slots
+            .iter()
+            .map(|slot| match &slot.state {
+                SlotState::Settled(result) => Some(result.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+}
