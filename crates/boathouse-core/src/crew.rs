@@ -15,6 +15,7 @@ pub mod check;
 pub mod file;
 pub mod graph;
 pub mod problem;
+pub mod yaml;
 
 /// The files that a crew was compiled from: relative path to text. Enough to compile it again.
 pub type Source = BTreeMap<String, String>;
@@ -42,6 +43,8 @@ pub struct Crew {
     pub handoff: HandoffStyle,
     /// Limits and timeouts.
     pub settings: Settings,
+    /// Placeholders that a run may fill in, with their defaults; `None` where the run must bring a value.
+    pub vars: BTreeMap<String, Option<String>>,
 }
 
 impl Crew {
