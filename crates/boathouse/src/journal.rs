@@ -10,6 +10,11 @@ use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::event::{Recorded, RunState};
 use bytes::Bytes;
 
+pub mod contract;
+pub mod memory;
+
+pub use memory::MemoryJournal;
+
 /// Keeps the events of runs.
 ///
 /// Every method may be cancelled by dropping its future: a write then happens whole or not at all, and the caller
@@ -182,4 +187,13 @@ pub enum JournalError {
     /// It has been closed.
     #[error("the journal is closed")]
     Closed,
+}
+
+/// Whether the events are numbered `after + 1`, `after + 2`, ... and there is at least one.
+fn follows(events: &[Arc<Stored>], after: Seq) -> bool {
+    let mut last = after;
+    !events.is_empty()
+        && events
+            .iter()
+            .all(|event| std::mem::replace(&mut last, event.recorded.seq).next() == event.recorded.seq)
 }

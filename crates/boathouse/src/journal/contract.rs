@@ -1,0 +1,618 @@
+//! What every journal must do, as checks that any implementation can be put through.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use std::sync::Arc;
+//! use boathouse::journal::{Journal, MemoryJournal, contract};
+//! contract::check_all(async || Arc::new(MemoryJournal::new()) as Arc<dyn Journal>).await;
+//! # }
+//! ```
+//!
+//! A check panics with a message that names what was broken. Each check gets an empty journal of its own.
+#![expect(clippy::unwrap_used, reason = "a check reports by panicking")]
+
+use std::sync::Arc;
+
+use boathouse_core::ids::{AgentId, BranchId, CallId, RunId, Seq, ThreadId, Timestamp};
+use boathouse_core::message::{Finish, Reply, Usage};
+use boathouse_core::run::event::{
+    CancelReason, Event, OnDisconnect, Outcome, Recorded, RunLimits, RunStarted, RunState,
+};
+use tokio::task::JoinSet;
+
+use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored};
+
+/// Runs every check, one after the other. `make` gives a new, empty journal each time.
+///
+/// # Panics
+///
+/// When the journal breaks the contract.
+pub async fn check_all(make: impl AsyncFn() -> Arc<dyn Journal>) {
+    events_come_back_in_order_and_byte_for_byte(make().await).await;
+    reading_pages(make().await).await;
+    the_row_follows_the_log(make().await).await;
+    a_run_is_created_once(make().await).await;
+    malformed_events_are_refused(make().await).await;
+    a_wrong_seq_is_a_conflict(make().await).await;
+    a_claim_voids_older_leases(make().await).await;
+    a_lease_is_its_epoch_and_its_id(make().await).await;
+    unknown_runs_are_told(make().await).await;
+    runs_are_listed_newest_first(make().await).await;
+    runs_are_filtered(make().await).await;
+    pages_of_runs_join_without_gap(make().await).await;
+    unfinished_runs_come_oldest_first(make().await).await;
+    a_deleted_run_is_gone(make().await).await;
+    crews_are_kept_by_hash(make().await).await;
+    appends_to_many_runs_do_not_mix(make().await).await;
+    of_appends_to_one_run_exactly_one_wins(make().await).await;
+    of_creates_of_one_run_exactly_one_wins(make().await).await;
+    a_conflict_fails_only_its_own_run(make().await).await;
+    a_dropped_append_happens_whole_or_not_at_all(make().await).await;
+    a_closed_journal_says_so(make().await).await;
+}
+
+const HASH: &str = "sha256:contract";
+const NOON: Timestamp = Timestamp(1_750_000_000_000);
+
+/// The first event of a run.
+pub fn started(at: Timestamp, input: &str) -> Arc<Stored> {
+    let event = Event::RunStarted(Box::new(RunStarted {
+        format: boathouse_core::run::event::FORMAT,
+        crew: "contract".to_owned(),
+        crew_hash: HASH.to_owned(),
+        thread: ThreadId::from("thread"),
+        input: input.to_owned(),
+        history: Vec::new(),
+        start_at: None,
+        vars: Default::default(),
+        metadata: Default::default(),
+        limits: RunLimits::default(),
+        on_disconnect: OnDisconnect::Continue,
+        verbose: false,
+    }));
+    Arc::new(Stored::new(Recorded { seq: Seq(1), at, event }))
+}
+
+/// A reply with a given text, as event `seq`, one millisecond after [`started`]'s for each number.
+pub fn replied(seq: u64, text: &str) -> Arc<Stored> {
+    let event = Event::ModelReplied {
+        call: CallId(seq),
+        attempt: 1,
+        branch: BranchId::MAIN,
+        agent: AgentId::from("writer"),
+        reply: Reply { text: text.to_owned(), calls: Vec::new(), usage: None, finish: Finish::Stop },
+        took_ms: 12,
+    };
+    Arc::new(Stored::new(Recorded { seq: Seq(seq), at: NOON.plus_millis(seq), event }))
+}
+
+fn cancel_requested(seq: u64) -> Arc<Stored> {
+    let event = Event::CancelRequested { reason: CancelReason::Requested };
+    Arc::new(Stored::new(Recorded { seq: Seq(seq), at: NOON.plus_millis(seq), event }))
+}
+
+fn ended(seq: u64) -> Arc<Stored> {
+    let outcome = Outcome::Completed { output: "done".to_owned() };
+    let event = Event::RunEnded { outcome, usage: Usage::default() };
+    Arc::new(Stored::new(Recorded { seq: Seq(seq), at: NOON.plus_millis(seq), event }))
+}
+
+/// A run of one event.
+pub fn new_run(run: &str) -> NewRun {
+    NewRun {
+        run: RunId::from(run),
+        crew: "contract".to_owned(),
+        crew_hash: HASH.into(),
+        thread: ThreadId::from("thread"),
+        state: RunState::Running,
+        events: vec![started(NOON, "hello")],
+    }
+}
+
+/// Events for a run in state `running`.
+pub fn append(run: &str, lease: Lease, events: Vec<Arc<Stored>>) -> Append {
+    Append { run: RunId::from(run), lease, state: RunState::Running, events }
+}
+
+async fn create(journal: &dyn Journal, run: NewRun) -> Lease {
+    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.create(run).await.unwrap()
+}
+
+async fn log(journal: &dyn Journal, run: &str) -> Vec<Arc<Stored>> {
+    journal.read(&RunId::from(run), Seq(0), usize::MAX).await.unwrap()
+}
+
+async fn row(journal: &dyn Journal, run: &str) -> RunRow {
+    journal.run(&RunId::from(run)).await.unwrap().unwrap()
+}
+
+async fn listed(journal: &dyn Journal, query: RunQuery) -> Vec<String> {
+    let rows = journal.runs(&query).await.unwrap();
+    rows.into_iter().map(|row| row.run.to_string()).collect()
+}
+
+#[track_caller]
+fn assert_conflict<T: std::fmt::Debug>(result: Result<T, JournalError>, why: &str) {
+    assert!(matches!(result, Err(JournalError::Conflict(_))), "{why} must be a conflict, is {result:?}");
+}
+
+/// Events are read as they were written: same order, same value, same bytes.
+pub async fn events_come_back_in_order_and_byte_for_byte(journal: Arc<dyn Journal>) {
+    let texts = [
+        "plain",
+        "",
+        "quotes \" ' ` and \\ backslashes \\u0041",
+        "lines\nand\r\nreturns\tand \u{1} control \u{7f}",
+        "Grüße, 日本語, 🛶, e\u{301}, \u{feff}\u{2028}\u{202e}",
+        "a nul \0 inside",
+        "{\"json\": [1, 2.50, 1e400]}",
+        "$1 ?1 %s -- ; DROP TABLE runs",
+        &"long ".repeat(40_000),
+    ];
+    let lease = create(&*journal, new_run("a")).await;
+    let mut written = vec![new_run("a").events.remove(0)];
+    for (number, text) in (2..).zip(texts) {
+        let event = replied(number, text);
+        written.push(event.clone());
+        journal.append(append("a", lease, vec![event])).await.unwrap();
+    }
+    let together: Vec<_> = (0..40)
+        .map(|more| replied(written.len() as u64 + 1 + more, texts[more as usize % texts.len()]))
+        .collect();
+    written.extend(together.iter().cloned());
+    journal.append(append("a", lease, together)).await.unwrap();
+
+    let read = log(&*journal, "a").await;
+    assert_eq!(read.len(), written.len(), "every event is read");
+    for (read, written) in read.iter().zip(&written) {
+        assert_eq!(read.json, written.json, "the bytes of event {}", written.recorded.seq);
+        assert_eq!(read.recorded, written.recorded, "the value of event {}", written.recorded.seq);
+    }
+}
+
+/// `read` begins after `after` and stops at `limit`.
+pub async fn reading_pages(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    journal.append(append("a", lease, (2..=10).map(|seq| replied(seq, "x")).collect())).await.unwrap();
+    let page = async |after: u64, limit: usize| -> Vec<u64> {
+        let events = journal.read(&RunId::from("a"), Seq(after), limit).await.unwrap();
+        events.iter().map(|event| event.recorded.seq.0).collect()
+    };
+    assert_eq!(page(0, 3).await, [1, 2, 3]);
+    assert_eq!(page(3, 4).await, [4, 5, 6, 7]);
+    assert_eq!(page(7, 100).await, [8, 9, 10]);
+    assert_eq!(page(9, usize::MAX).await, [10]);
+    assert_eq!(page(10, 5).await, [0; 0], "nothing after the last event");
+    assert_eq!(page(u64::MAX, 5).await, [0; 0], "nothing past the end");
+    assert_eq!(page(0, 0).await, [0; 0], "a limit of 0");
+}
+
+/// The row shows the state, the last seq and the times of the first and last event.
+pub async fn the_row_follows_the_log(journal: Arc<dyn Journal>) {
+    let mut new = new_run("a");
+    new.state = RunState::Queued;
+    new.events.push(replied(2, "x"));
+    let lease = create(&*journal, new).await;
+    let expected = RunRow {
+        run: RunId::from("a"),
+        crew: "contract".to_owned(),
+        crew_hash: HASH.into(),
+        thread: ThreadId::from("thread"),
+        state: RunState::Queued,
+        seq: Seq(2),
+        created_at: NOON,
+        updated_at: NOON.plus_millis(2),
+    };
+    assert_eq!(row(&*journal, "a").await, expected);
+
+    for (seq, state) in (3..).zip([
+        RunState::Running,
+        RunState::Running,
+        RunState::Paused,
+        RunState::Running,
+        RunState::Completed,
+        RunState::Cancelled,
+        RunState::Failed,
+        RunState::LimitReached,
+    ]) {
+        let append = Append { state, ..append("a", lease, vec![replied(seq, "x")]) };
+        journal.append(append).await.unwrap();
+        let expected = RunRow { state, seq: Seq(seq), updated_at: NOON.plus_millis(seq), ..expected.clone() };
+        assert_eq!(row(&*journal, "a").await, expected);
+        assert_eq!(journal.runs(&RunQuery { limit: 5, ..RunQuery::default() }).await.unwrap(), [expected]);
+    }
+}
+
+/// The second run of an id is refused and changes nothing.
+pub async fn a_run_is_created_once(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    let again = NewRun { events: vec![started(NOON, "other")], crew: "other".to_owned(), ..new_run("a") };
+    let refused = journal.create(again).await;
+    assert!(matches!(refused, Err(JournalError::Exists(ref run)) if run.as_str() == "a"), "{refused:?}");
+    assert_eq!(log(&*journal, "a").await, new_run("a").events);
+    assert_eq!(row(&*journal, "a").await.crew, "contract");
+    journal.append(append("a", lease, vec![replied(2, "the first lease still holds")])).await.unwrap();
+}
+
+/// No events, a first event that is not number 1, or a gap: nothing is written.
+pub async fn malformed_events_are_refused(journal: Arc<dyn Journal>) {
+    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    for events in [vec![], vec![replied(2, "x")], vec![started(NOON, "hello"), replied(3, "x")]] {
+        assert_conflict(journal.create(NewRun { events, ..new_run("a") }).await, "a malformed start");
+        assert_eq!(journal.run(&RunId::from("a")).await.unwrap(), None, "nothing is left of it");
+        assert_eq!(log(&*journal, "a").await, []);
+    }
+    let lease = create(&*journal, new_run("a")).await;
+    for events in [vec![], vec![replied(2, "x"), replied(4, "x")], vec![replied(2, "x"), replied(2, "x")]] {
+        assert_conflict(journal.append(append("a", lease, events)).await, "malformed events");
+        assert_eq!(log(&*journal, "a").await.len(), 1, "nothing is left of them");
+    }
+}
+
+/// An append must follow the last event.
+pub async fn a_wrong_seq_is_a_conflict(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    journal.append(append("a", lease, vec![replied(2, "x")])).await.unwrap();
+    for seq in [0, 1, 2, 4, u64::MAX - 1] {
+        assert_conflict(journal.append(append("a", lease, vec![replied(seq, "wrong")])).await, "a wrong seq");
+    }
+    assert_eq!(log(&*journal, "a").await, [started(NOON, "hello"), replied(2, "x")]);
+    assert_eq!(row(&*journal, "a").await.seq, Seq(2));
+    journal.append(append("a", lease, vec![replied(3, "the lease still holds")])).await.unwrap();
+}
+
+/// Whoever claims last may write, and nobody else.
+pub async fn a_claim_voids_older_leases(journal: Arc<dyn Journal>) {
+    let first = create(&*journal, new_run("a")).await;
+    let (second, row) = journal.claim(&RunId::from("a")).await.unwrap();
+    assert_eq!(row.seq, Seq(1), "a claim tells where the log ends");
+    assert_eq!(second.epoch, first.epoch + 1);
+    assert_conflict(journal.append(append("a", first, vec![replied(2, "old")])).await, "a voided lease");
+    let (third, _) = journal.claim(&RunId::from("a")).await.unwrap();
+    assert_eq!(third.epoch, second.epoch + 1);
+    assert!(first.id != second.id && second.id != third.id && first.id != third.id, "fresh ids");
+    assert_conflict(journal.append(append("a", second, vec![replied(2, "old")])).await, "a voided lease");
+    journal.append(append("a", third, vec![replied(2, "new")])).await.unwrap();
+    assert_eq!(log(&*journal, "a").await, [started(NOON, "hello"), replied(2, "new")]);
+}
+
+/// The right epoch with a wrong id is no lease, nor is the right id with a wrong epoch.
+pub async fn a_lease_is_its_epoch_and_its_id(journal: Arc<dyn Journal>) {
+    create(&*journal, new_run("a")).await;
+    let (lease, _) = journal.claim(&RunId::from("a")).await.unwrap();
+    let forged = Lease { id: uuid::Uuid::now_v7(), ..lease };
+    assert_conflict(journal.append(append("a", forged, vec![replied(2, "x")])).await, "a foreign id");
+    for epoch in [0, lease.epoch - 1, lease.epoch + 1, u64::MAX] {
+        let forged = Lease { epoch, ..lease };
+        assert_conflict(journal.append(append("a", forged, vec![replied(2, "x")])).await, "a foreign epoch");
+    }
+    journal.append(append("a", lease, vec![replied(2, "x")])).await.unwrap();
+}
+
+/// What is asked of a run that is not there.
+pub async fn unknown_runs_are_told(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    let nobody = RunId::from("nobody");
+    let appended = journal.append(append("nobody", lease, vec![replied(2, "x")])).await;
+    assert!(matches!(appended, Err(JournalError::UnknownRun(ref run)) if *run == nobody), "{appended:?}");
+    let claimed = journal.claim(&nobody).await;
+    assert!(matches!(claimed, Err(JournalError::UnknownRun(ref run)) if *run == nobody), "{claimed:?}");
+    assert_eq!(journal.run(&nobody).await.unwrap(), None);
+    assert_eq!(log(&*journal, "nobody").await, []);
+    assert!(!journal.delete(&nobody).await.unwrap());
+    assert_eq!(journal.crew("nobody").await.unwrap(), None);
+}
+
+async fn create_at(journal: &dyn Journal, run: &str, at: Timestamp) -> Lease {
+    create(journal, NewRun { events: vec![started(at, "hello")], ..new_run(run) }).await
+}
+
+/// Newest first by the first event's time; runs of one time by id, last first.
+pub async fn runs_are_listed_newest_first(journal: Arc<dyn Journal>) {
+    for (run, at) in [("b", 5), ("d", 1), ("a", 5), ("c", 5), ("e", 9)] {
+        create_at(&*journal, run, NOON.plus_millis(at)).await;
+    }
+    create_at(&*journal, "z", Timestamp(-1)).await;
+    let all = RunQuery { limit: 100, ..RunQuery::default() };
+    assert_eq!(listed(&*journal, all.clone()).await, ["e", "c", "b", "a", "d", "z"]);
+    assert_eq!(listed(&*journal, RunQuery { limit: 2, ..all.clone() }).await, ["e", "c"]);
+    assert_eq!(listed(&*journal, RunQuery { limit: 0, ..all }).await, [""; 0]);
+}
+
+/// Filters by crew, state and thread, alone and together.
+pub async fn runs_are_filtered(journal: Arc<dyn Journal>) {
+    for (number, (run, crew, thread, state)) in [
+        ("a", "x", "t1", RunState::Running),
+        ("b", "x", "t2", RunState::Paused),
+        ("c", "y", "t1", RunState::Paused),
+        ("d", "x", "t1", RunState::Completed),
+        ("e", "x", "t1", RunState::Paused),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = NewRun {
+            crew: crew.to_owned(),
+            thread: ThreadId::from(thread),
+            state,
+            events: vec![started(NOON.plus_millis(number as u64), "hello")],
+            ..new_run(run)
+        };
+        create(&*journal, new).await;
+    }
+    let all = RunQuery { limit: 100, ..RunQuery::default() };
+    let (x, t1) = (Some("x".to_owned()), Some(ThreadId::from("t1")));
+    let paused = Some(RunState::Paused);
+    assert_eq!(listed(&*journal, RunQuery { crew: x.clone(), ..all.clone() }).await, ["e", "d", "b", "a"]);
+    assert_eq!(listed(&*journal, RunQuery { thread: t1.clone(), ..all.clone() }).await, ["e", "d", "c", "a"]);
+    assert_eq!(listed(&*journal, RunQuery { state: paused, ..all.clone() }).await, ["e", "c", "b"]);
+    let query = RunQuery { crew: x.clone(), state: paused, ..all.clone() };
+    assert_eq!(listed(&*journal, query).await, ["e", "b"]);
+    let query = RunQuery { crew: x.clone(), state: paused, thread: t1.clone(), ..all.clone() };
+    assert_eq!(listed(&*journal, query).await, ["e"]);
+    let before = Some((NOON.plus_millis(4), RunId::from("e")));
+    let query = RunQuery { crew: x, thread: t1, before, limit: 1, ..all.clone() };
+    assert_eq!(listed(&*journal, query).await, ["d"]);
+    let query = RunQuery { crew: Some("' OR 1=1 --".to_owned()), ..all };
+    assert_eq!(listed(&*journal, query).await, [""; 0]);
+}
+
+/// Page after page by cursor gives every run once, also where many have the same time.
+pub async fn pages_of_runs_join_without_gap(journal: Arc<dyn Journal>) {
+    let mut expected = Vec::new();
+    for at in 0..4 {
+        for name in 0..7 {
+            let run = format!("run-{name}");
+            create_at(&*journal, &format!("{run}-{at}"), NOON.plus_millis(at / 2)).await;
+            expected.push((at / 2, format!("{run}-{at}")));
+        }
+    }
+    expected.sort();
+    expected.reverse();
+    let mut got = Vec::new();
+    let mut before = None;
+    loop {
+        let query = RunQuery { before, limit: 3, ..RunQuery::default() };
+        let page = journal.runs(&query).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some((last.created_at, last.run.clone()));
+        got.extend(page.into_iter().map(|row| row.run.to_string()));
+        assert!(got.len() <= expected.len(), "no run comes twice");
+    }
+    assert_eq!(got, expected.into_iter().map(|(_, run)| run).collect::<Vec<_>>());
+}
+
+/// Only queued and running runs are unfinished.
+pub async fn unfinished_runs_come_oldest_first(journal: Arc<dyn Journal>) {
+    for (run, at, state) in [
+        ("late", 9, RunState::Running),
+        ("b", 5, RunState::Queued),
+        ("a", 5, RunState::Running),
+        ("early", 1, RunState::Running),
+        ("paused", 0, RunState::Paused),
+        ("completed", 0, RunState::Completed),
+        ("cancelled", 0, RunState::Cancelled),
+        ("failed", 0, RunState::Failed),
+        ("limit", 0, RunState::LimitReached),
+    ] {
+        let events = vec![started(NOON.plus_millis(at), "hello")];
+        create(&*journal, NewRun { state, events, ..new_run(run) }).await;
+    }
+    let unfinished = async || -> Vec<String> {
+        journal.unfinished().await.unwrap().iter().map(RunId::to_string).collect()
+    };
+    assert_eq!(unfinished().await, ["early", "a", "b", "late"]);
+
+    let (lease, _) = journal.claim(&RunId::from("a")).await.unwrap();
+    let end = Append { state: RunState::Completed, ..append("a", lease, vec![ended(2)]) };
+    journal.append(end).await.unwrap();
+    let (lease, _) = journal.claim(&RunId::from("paused")).await.unwrap();
+    journal.append(append("paused", lease, vec![replied(2, "goes on")])).await.unwrap();
+    assert_eq!(unfinished().await, ["paused", "early", "b", "late"]);
+}
+
+/// Nothing is left of a deleted run, and its id is free.
+pub async fn a_deleted_run_is_gone(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    let other = create(&*journal, new_run("b")).await;
+    journal.append(append("a", lease, vec![replied(2, "x")])).await.unwrap();
+    journal.append(append("b", other, vec![replied(2, "y")])).await.unwrap();
+    assert!(journal.delete(&RunId::from("a")).await.unwrap());
+    assert!(!journal.delete(&RunId::from("a")).await.unwrap(), "there is none any more");
+    assert_eq!(journal.run(&RunId::from("a")).await.unwrap(), None);
+    assert_eq!(log(&*journal, "a").await, []);
+    assert_eq!(listed(&*journal, RunQuery { limit: 9, ..RunQuery::default() }).await, ["b"]);
+    assert_eq!(journal.unfinished().await.unwrap(), [RunId::from("b")]);
+    let late = journal.append(append("a", lease, vec![replied(3, "late")])).await;
+    assert!(matches!(late, Err(JournalError::UnknownRun(_))), "{late:?}");
+    assert_eq!(log(&*journal, "b").await.len(), 2, "the other run stays");
+
+    create(&*journal, new_run("a")).await;
+    assert_eq!(log(&*journal, "a").await.len(), 1, "no event of the old run shows in the new one");
+    assert_conflict(journal.append(append("a", lease, vec![replied(2, "x")])).await, "the old run's lease");
+}
+
+/// A crew's source is kept as first put.
+pub async fn crews_are_kept_by_hash(journal: Arc<dyn Journal>) {
+    let source = "name: größer\nagents: [\"'\\\"\\n]\n";
+    journal.put_crew("h1", source).await.unwrap();
+    journal.put_crew("h2", "").await.unwrap();
+    journal.put_crew("h1", source).await.unwrap();
+    assert_eq!(journal.crew("h1").await.unwrap().as_deref(), Some(source));
+    assert_eq!(journal.crew("h2").await.unwrap().as_deref(), Some(""));
+    assert_eq!(journal.crew("h3").await.unwrap(), None);
+}
+
+/// Many runs written at once: each log is whole, in order, and its own.
+pub async fn appends_to_many_runs_do_not_mix(journal: Arc<dyn Journal>) {
+    const RUNS: usize = 40;
+    const APPENDS: u64 = 12;
+    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    let mut tasks = JoinSet::new();
+    for number in 0..RUNS {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            let run = format!("run-{number}");
+            let lease = journal.create(new_run(&run)).await.unwrap();
+            let mut seq = 1;
+            for turn in 0..APPENDS {
+                let events: Vec<_> = (0..=turn % 3)
+                    .map(|_| {
+                        seq += 1;
+                        replied(seq, &format!("{run} says {seq}"))
+                    })
+                    .collect();
+                journal.append(append(&run, lease, events)).await.unwrap();
+                let acknowledged = row(&*journal, &run).await.seq;
+                assert_eq!(acknowledged, Seq(seq), "an acknowledged append is seen by the next read");
+            }
+            (run, seq)
+        });
+    }
+    let mut written = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        written.push(done.unwrap());
+    }
+    for (run, seq) in written {
+        let mut expected = vec![started(NOON, "hello")];
+        expected.extend((2..=seq).map(|seq| replied(seq, &format!("{run} says {seq}"))));
+        assert_eq!(log(&*journal, &run).await, expected, "the log of {run}");
+    }
+}
+
+/// Of many appends after the same event, one is written and all others conflict.
+pub async fn of_appends_to_one_run_exactly_one_wins(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    for seq in 2..6 {
+        let mut tasks = JoinSet::new();
+        for writer in 0..16 {
+            let journal = journal.clone();
+            tasks.spawn(async move {
+                let event = replied(seq, &format!("writer {writer}"));
+                (event.clone(), journal.append(append("a", lease, vec![event])).await)
+            });
+        }
+        let mut winner = None;
+        while let Some(done) = tasks.join_next().await {
+            match done.unwrap() {
+                (event, Ok(())) => assert_eq!(winner.replace(event), None, "only one append wins"),
+                (_, lost) => assert_conflict(lost, "every other append"),
+            }
+        }
+        assert_eq!(log(&*journal, "a").await.last(), winner.as_ref(), "the winner's event is the one kept");
+        assert_eq!(log(&*journal, "a").await.len() as u64, seq);
+    }
+}
+
+/// Of many runs of one id, one is made and its lease holds.
+pub async fn of_creates_of_one_run_exactly_one_wins(journal: Arc<dyn Journal>) {
+    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    let mut tasks = JoinSet::new();
+    for writer in 0..16 {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            let first = started(NOON, &format!("writer {writer}"));
+            (first.clone(), journal.create(NewRun { events: vec![first], ..new_run("a") }).await)
+        });
+    }
+    let mut winner = None;
+    while let Some(done) = tasks.join_next().await {
+        match done.unwrap() {
+            (first, Ok(lease)) => assert!(winner.replace((first, lease)).is_none(), "only one is created"),
+            (_, lost) => assert!(matches!(lost, Err(JournalError::Exists(_))), "{lost:?}"),
+        }
+    }
+    let (first, lease) = winner.unwrap();
+    assert_eq!(log(&*journal, "a").await, [first]);
+    journal.append(append("a", lease, vec![replied(2, "x")])).await.unwrap();
+}
+
+/// Writes that fail beside others, at the same moment, leave the others alone.
+pub async fn a_conflict_fails_only_its_own_run(journal: Arc<dyn Journal>) {
+    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    let mut leases = Vec::new();
+    for number in 0..30 {
+        leases.push(journal.create(new_run(&format!("run-{number}"))).await.unwrap());
+    }
+    let mut tasks = JoinSet::new();
+    for (number, lease) in leases.into_iter().enumerate() {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            let run = format!("run-{number}");
+            match number % 5 {
+                0 => assert_conflict(
+                    journal.append(append(&run, lease, vec![replied(3, "gap")])).await,
+                    "a gap",
+                ),
+                1 => {
+                    let lease = Lease { epoch: lease.epoch + 1, ..lease };
+                    let result = journal.append(append(&run, lease, vec![replied(2, "x")])).await;
+                    assert_conflict(result, "a forged lease");
+                }
+                2 => {
+                    let result = journal.append(append("nobody", lease, vec![replied(2, "x")])).await;
+                    assert!(matches!(result, Err(JournalError::UnknownRun(_))), "{result:?}");
+                }
+                3 => {
+                    let result = journal.create(new_run(&run)).await;
+                    assert!(matches!(result, Err(JournalError::Exists(_))), "{result:?}");
+                }
+                _ => journal.append(append(&run, lease, vec![replied(2, "fine")])).await.unwrap(),
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    for number in 0..30 {
+        let expected = if number % 5 == 4 { 2 } else { 1 };
+        assert_eq!(log(&*journal, &format!("run-{number}")).await.len(), expected, "events of run-{number}");
+    }
+}
+
+/// A caller that goes away breaks neither its own run nor others.
+pub async fn a_dropped_append_happens_whole_or_not_at_all(journal: Arc<dyn Journal>) {
+    let mut lease = create(&*journal, new_run("a")).await;
+    let other = create(&*journal, new_run("b")).await;
+    for round in 0..20 {
+        let seq = row(&*journal, "a").await.seq.0;
+        let events = vec![cancel_requested(seq + 1), cancel_requested(seq + 2)];
+        let mut dropped = journal.append(append("a", lease, events));
+        // Polled once, so that it may have been handed over, and then dropped.
+        let _ = futures_util::poll!(&mut dropped);
+        drop(dropped);
+        journal.append(append("b", other, vec![replied(round + 2, "y")])).await.unwrap();
+        let (newest, claimed) = journal.claim(&RunId::from("a")).await.unwrap();
+        lease = newest;
+        let read = log(&*journal, "a").await;
+        assert_eq!(read.len() as u64, claimed.seq.0, "the row and the log agree");
+        assert!(claimed.seq.0 == seq || claimed.seq.0 == seq + 2, "whole or not at all");
+        journal.append(append("a", lease, vec![replied(claimed.seq.0 + 1, "goes on")])).await.unwrap();
+    }
+}
+
+/// After `close` every call fails with `Closed`, and closing again is fine.
+pub async fn a_closed_journal_says_so(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    journal.check().await.unwrap();
+    journal.close().await;
+    let run = RunId::from("a");
+    let results = [
+        ("create", journal.create(new_run("b")).await.map(drop)),
+        ("append", journal.append(append("a", lease, vec![replied(2, "x")])).await),
+        ("claim", journal.claim(&run).await.map(drop)),
+        ("read", journal.read(&run, Seq(0), 1).await.map(drop)),
+        ("run", journal.run(&run).await.map(drop)),
+        ("runs", journal.runs(&RunQuery { limit: 1, ..RunQuery::default() }).await.map(drop)),
+        ("unfinished", journal.unfinished().await.map(drop)),
+        ("delete", journal.delete(&run).await.map(drop)),
+        ("put_crew", journal.put_crew("h", "s").await),
+        ("crew", journal.crew(HASH).await.map(drop)),
+        ("check", journal.check().await),
+    ];
+    for (method, result) in results {
+        assert!(matches!(result, Err(JournalError::Closed)), "{method} after close: {result:?}");
+    }
+    journal.close().await;
+}

@@ -1,0 +1,291 @@
+//! A journal in memory: for trying things out, for tests, and for servers whose runs need not outlive them.
+//!
+//! It keeps every run that has not ended, and a bounded number of those that have.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use boathouse_core::ids::{RunId, Seq, Timestamp};
+use boathouse_core::run::event::RunState;
+
+use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored, follows};
+
+/// Ended runs that [`MemoryJournal::new`] keeps.
+pub const DEFAULT_ENDED_RUNS: usize = 10_000;
+
+/// Crew sources that are kept although no run uses them.
+const UNUSED_CREWS: usize = 1_000;
+
+/// Keeps events in memory. All methods return without waiting for anything but a short lock.
+///
+/// Runs that have not ended are never dropped. Of the ended ones the newest are kept (10,000 unless
+/// [`MemoryJournal::keeping`] says otherwise); with an older one go its events. Crew sources that no kept run uses
+/// are dropped once there are more than 1,000 of them, oldest first.
+#[derive(Debug)]
+pub struct MemoryJournal {
+    keep_ended: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    closed: bool,
+    runs: HashMap<RunId, KeptRun>,
+    /// The order of [`Journal::runs`] and [`Journal::unfinished`].
+    by_time: BTreeSet<(Timestamp, RunId)>,
+    /// Ended runs in the order in which they ended.
+    ended: BTreeMap<u64, RunId>,
+    crews: HashMap<Arc<str>, KeptCrew>,
+    /// Counts ends and puts of crews, so that the oldest can be told.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct KeptRun {
+    row: RunRow,
+    lease: Lease,
+    events: Vec<Arc<Stored>>,
+    /// Its place in [`Kept::ended`].
+    ended: Option<u64>,
+}
+
+#[derive(Debug)]
+struct KeptCrew {
+    source: Arc<str>,
+    put: u64,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> MemoryJournal {
+        MemoryJournal::new()
+    }
+}
+
+impl MemoryJournal {
+    /// An empty journal that keeps [`DEFAULT_ENDED_RUNS`] ended runs.
+    pub fn new() -> MemoryJournal {
+        MemoryJournal::keeping(DEFAULT_ENDED_RUNS)
+    }
+
+    /// An empty journal that keeps at most so many ended runs. With 0 a run is gone as soon as it has ended.
+    pub fn keeping(ended_runs: usize) -> MemoryJournal {
+        MemoryJournal { keep_ended: ended_runs, kept: Mutex::default() }
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Kept>, JournalError> {
+        // No code below panics between two changes that belong together, so a poisoned lock guards sound data.
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.closed { Err(JournalError::Closed) } else { Ok(kept) }
+    }
+}
+
+impl Kept {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Keeps the list of ended runs in step with a run's state. Returns the runs that had to go; the caller drops
+    /// them after the lock.
+    fn settle(&mut self, run: &RunId, state: RunState, keep_ended: usize) -> Vec<KeptRun> {
+        let clock = self.tick();
+        let Some(kept) = self.runs.get_mut(run) else { return Vec::new() };
+        match (kept.ended, state.is_ended()) {
+            (None, true) => {
+                kept.ended = Some(clock);
+                self.ended.insert(clock, run.clone());
+            }
+            (Some(place), false) => {
+                kept.ended = None;
+                self.ended.remove(&place);
+            }
+            (None, false) | (Some(_), true) => return Vec::new(),
+        }
+        let mut gone = Vec::new();
+        while self.ended.len() > keep_ended {
+            let Some((_, oldest)) = self.ended.pop_first() else { break };
+            gone.extend(self.forget(&oldest));
+        }
+        gone
+    }
+
+    fn forget(&mut self, run: &RunId) -> Option<KeptRun> {
+        let gone = self.runs.remove(run)?;
+        self.by_time.remove(&(gone.row.created_at, run.clone()));
+        if let Some(place) = gone.ended {
+            self.ended.remove(&place);
+        }
+        Some(gone)
+    }
+
+    /// Drops the oldest crew sources that no run uses, down to half of the cap, so that this is rare.
+    fn drop_unused_crews(&mut self) {
+        let used: std::collections::HashSet<&str> =
+            self.runs.values().map(|run| &*run.row.crew_hash).collect();
+        let mut unused: Vec<(u64, Arc<str>)> = self
+            .crews
+            .iter()
+            .filter(|(hash, _)| !used.contains(&***hash))
+            .map(|(hash, crew)| (crew.put, hash.clone()))
+            .collect();
+        if unused.len() <= UNUSED_CREWS {
+            return;
+        }
+        unused.sort_unstable();
+        for (_, hash) in &unused[..unused.len() - UNUSED_CREWS / 2] {
+            self.crews.remove(hash);
+        }
+    }
+}
+
+fn new_lease(epoch: u64) -> Lease {
+    Lease { epoch, id: uuid::Uuid::now_v7() }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn create(&self, new: NewRun) -> Result<Lease, JournalError> {
+        let (Some(first), Some(last), true) =
+            (new.events.first(), new.events.last(), follows(&new.events, Seq(0)))
+        else {
+            return Err(JournalError::Conflict(new.run));
+        };
+        let row = RunRow {
+            run: new.run.clone(),
+            crew: new.crew,
+            crew_hash: new.crew_hash,
+            thread: new.thread,
+            state: new.state,
+            seq: last.recorded.seq,
+            created_at: first.recorded.at,
+            updated_at: last.recorded.at,
+        };
+        let lease = new_lease(1);
+        let place = (row.created_at, new.run.clone());
+        let gone = {
+            let mut kept = self.open()?;
+            if kept.runs.contains_key(&new.run) {
+                return Err(JournalError::Exists(new.run));
+            }
+            kept.by_time.insert(place);
+            kept.runs.insert(new.run.clone(), KeptRun { row, lease, events: new.events, ended: None });
+            if new.state.is_ended() { kept.settle(&new.run, new.state, self.keep_ended) } else { Vec::new() }
+        };
+        drop(gone);
+        Ok(lease)
+    }
+
+    async fn append(&self, append: Append) -> Result<(), JournalError> {
+        let gone = {
+            let mut kept = self.open()?;
+            let Some(run) = kept.runs.get_mut(&append.run) else {
+                return Err(JournalError::UnknownRun(append.run));
+            };
+            let Some(last) = append.events.last() else { return Err(JournalError::Conflict(append.run)) };
+            if run.lease != append.lease || !follows(&append.events, run.row.seq) {
+                return Err(JournalError::Conflict(append.run));
+            }
+            run.row.seq = last.recorded.seq;
+            run.row.updated_at = last.recorded.at;
+            run.row.state = append.state;
+            run.events.extend(append.events);
+            if run.ended.is_some() != append.state.is_ended() {
+                kept.settle(&append.run, append.state, self.keep_ended)
+            } else {
+                Vec::new()
+            }
+        };
+        drop(gone);
+        Ok(())
+    }
+
+    async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError> {
+        let mut kept = self.open()?;
+        let kept = kept.runs.get_mut(run).ok_or_else(|| JournalError::UnknownRun(run.clone()))?;
+        kept.lease = new_lease(kept.lease.epoch + 1);
+        Ok((kept.lease, kept.row.clone()))
+    }
+
+    async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
+        let kept = self.open()?;
+        let Some(kept) = kept.runs.get(run) else { return Ok(Vec::new()) };
+        // Events are numbered from 1 without gaps, so `after` is also a count.
+        let after = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let rest = kept.events.get(after..).unwrap_or_default();
+        Ok(rest[..rest.len().min(limit)].to_vec())
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunRow>, JournalError> {
+        Ok(self.open()?.runs.get(run).map(|kept| kept.row.clone()))
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
+        let kept = self.open()?;
+        let wanted = |row: &RunRow| {
+            query.crew.as_ref().is_none_or(|crew| *crew == row.crew)
+                && query.state.is_none_or(|state| state == row.state)
+                && query.thread.as_ref().is_none_or(|thread| *thread == row.thread)
+        };
+        let newest_first = match &query.before {
+            Some(before) => kept.by_time.range(..before).rev(),
+            None => kept.by_time.range::<(Timestamp, RunId), _>(..).rev(),
+        };
+        Ok(newest_first
+            .filter_map(|(_, run)| kept.runs.get(run))
+            .map(|kept| &kept.row)
+            .filter(|row| wanted(row))
+            .take(query.limit)
+            .cloned()
+            .collect())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
+        let kept = self.open()?;
+        let goes_on = |run: &&RunId| {
+            kept.runs
+                .get(*run)
+                .is_some_and(|kept| matches!(kept.row.state, RunState::Queued | RunState::Running))
+        };
+        Ok(kept.by_time.iter().map(|(_, run)| run).filter(goes_on).cloned().collect())
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
+        let gone = self.open()?.forget(run);
+        Ok(gone.is_some())
+    }
+
+    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
+        let mut kept = self.open()?;
+        let put = kept.tick();
+        if let Some(crew) = kept.crews.get_mut(hash) {
+            crew.put = put;
+            return Ok(());
+        }
+        kept.crews.insert(hash.into(), KeptCrew { source: source.into(), put });
+        if kept.crews.len() > UNUSED_CREWS {
+            kept.drop_unused_crews();
+        }
+        Ok(())
+    }
+
+    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
+        Ok(self.open()?.crews.get(hash).map(|crew| crew.source.to_string()))
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn check(&self) -> Result<(), JournalError> {
+        self.open().map(|_| ())
+    }
+
+    async fn close(&self) {
+        let gone = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *kept, Kept { closed: true, ..Kept::default() })
+        };
+        drop(gone);
+    }
+}
