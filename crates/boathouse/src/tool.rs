@@ -1,7 +1,12 @@
 //! Tools: what agents can call.
+//!
+//! A tool is anything behind the trait [`Tool`]. [`Tools`] holds the ones that the program registered, and
+//! [`tool_for`] finds or builds the one that a crew's definition means. [`call()`] makes one call of it: with
+//! checked arguments, a timeout, a cap on the output, and a known end.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse_core::crew::ToolSpec;
@@ -11,13 +16,21 @@ use boathouse_core::run::event::CallEnd;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+mod arguments;
+pub mod call;
+pub mod registry;
+
+pub use call::{CallLimits, ToolEnd, abandoned_count, call};
+pub use registry::{RegisterError, Tools, tool_for};
+
 /// Something an agent can call.
 #[async_trait]
 pub trait Tool: Send + Sync + 'static {
     /// What models and the loop need to know.
     fn spec(&self) -> &Arc<ToolSpec>;
 
-    /// Makes one call. The arguments have been validated against the schema.
+    /// Makes one call. The arguments have been checked against the schema if the tool came from [`Tools::get`] or
+    /// [`tool_for`], as all tools of a run do.
     ///
     /// A tool whose [`Tool::stop`] is [`Stop::Drop`] is cancelled by dropping this future. One that answers
     /// [`Stop::Cooperate`] must watch [`ToolCx::cancelled`] and return [`ToolError::Stopped`] soon after it fires.
@@ -57,6 +70,8 @@ pub struct ToolCx {
     pub history: rpds::VectorSync<Arc<Message>>,
     /// Fires when the call is to stop.
     pub cancelled: CancellationToken,
+    /// How long a [`Stop::Cooperate`] tool has, from then on, to stop what it started. [`call()`] sets it.
+    pub grace: Duration,
 }
 
 /// A tool call that gave no output.
@@ -65,6 +80,10 @@ pub enum ToolError {
     /// The tool did not do its work, and it is known what it did: the model gets this text.
     #[error("{0}")]
     Failed(String),
+    /// The call cannot be made as it was asked for: nothing was done, and the same call would be refused again.
+    /// It is never retried. The model gets this text.
+    #[error("{0}")]
+    Refused(String),
     /// The call ended, but whether its effect happened is not known.
     #[error("{0}")]
     Unknown(String),

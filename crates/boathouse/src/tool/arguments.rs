@@ -1,0 +1,123 @@
+//! The arguments of a call against the tool's JSON Schema, and what to tell a model that got them wrong.
+
+use std::fmt::Write as _;
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+use super::call::cut;
+
+/// Violations that are listed; a model mends these first.
+const LISTED: usize = 10;
+/// Bytes of one violation's text: it quotes the argument, which may be long.
+const VIOLATION_BYTES: usize = 300;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub(crate) struct Arguments(Validator);
+
+impl Arguments {
+    /// Compiles a schema. References are resolved inside it only, and patterns are matched in linear time.
+    ///
+    /// The error says what is wrong with the schema.
+    pub(crate) fn compile(schema: &Value) -> Result<Arguments, String> {
+        if schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err("the schema of a tool's arguments needs `type: object`".to_owned());
+        }
+        jsonschema::options()
+            .offline()
+            .with_pattern_options(PatternOptions::regex())
+            .build(schema)
+            .map(Arguments)
+            .map_err(|error| match error.instance_path().as_str() {
+                "" => error.to_string(),
+                path => format!("{path}: {error}"),
+            })
+    }
+
+    /// Checks the arguments of a call; the error lists each violation with its path, for the model.
+    pub(crate) fn check(&self, tool: &str, arguments: &Value) -> Result<(), String> {
+        let mut violations = self.0.iter_errors(arguments);
+        let Some(first) = violations.next() else { return Ok(()) };
+        let mut text =
+            format!("the call was not made: the arguments of `{tool}` do not fit its schema. Correct these:");
+        let mut more = 0;
+        for (at, violation) in std::iter::once(first).chain(violations).enumerate() {
+            if at >= LISTED {
+                more += 1;
+                continue;
+            }
+            let path = violation.instance_path().as_str();
+            let path = if path.is_empty() { "(arguments)" } else { path };
+            let what = violation.to_string();
+            let (kept, dots) = match cut(&what, VIOLATION_BYTES) {
+                kept if kept.len() < what.len() => (kept, "..."),
+                kept => (kept, ""),
+            };
+            let _ = write!(text, "\n- {path}: {kept}{dots}");
+        }
+        if more > 0 {
+            let _ = write!(text, "\n- and {more} more");
+        }
+        Err(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ping() -> Arguments {
+        Arguments::compile(&json!({
+            "type": "object",
+            "properties": {
+                "host": {"type": "string", "pattern": "^[a-z.]+$"},
+                "count": {"type": "integer", "minimum": 1, "maximum": 10},
+            },
+            "required": ["host"],
+            "additionalProperties": false,
+        }))
+        .expect("the schema is sound")
+    }
+
+    #[test]
+    fn fitting_arguments_pass() {
+        assert_eq!(ping().check("Ping", &json!({"host": "a.example", "count": 3})), Ok(()));
+    }
+
+    #[test]
+    fn each_violation_is_told_with_its_path() {
+        let text = ping().check("Ping", &json!({"count": 50, "hots": "a"})).expect_err("three faults");
+        assert!(text.contains("`Ping`"), "{text}");
+        assert!(text.contains("- /count: 50 is greater than the maximum of 10"), "{text}");
+        assert!(text.contains("- (arguments): \"host\" is a required property"), "{text}");
+        assert!(text.contains("'hots' was unexpected"), "{text}");
+    }
+
+    #[test]
+    fn a_long_argument_is_not_quoted_whole() {
+        let text = ping().check("Ping", &json!({"host": "é!".repeat(10_000)})).expect_err("a bad host");
+        assert!(text.len() < 600, "{}", text.len());
+    }
+
+    #[test]
+    fn an_argument_that_is_no_object_is_told() {
+        let text = ping().check("Ping", &json!("a.example")).expect_err("not an object");
+        assert!(text.contains("is not of type \"object\""), "{text}");
+    }
+
+    #[test]
+    fn broken_schemas_are_refused_and_nothing_is_fetched() {
+        for schema in [
+            json!({"type": "object", "properties": {"a": {"type": "strin"}}}),
+            json!({"type": "object", "properties": {"a": {"pattern": "("}}}),
+            json!({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/a.json"}}}),
+            json!({"type": "string"}),
+            json!(true),
+        ] {
+            assert!(Arguments::compile(&schema).is_err(), "{schema}");
+        }
+    }
+}

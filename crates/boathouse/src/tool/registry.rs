@@ -1,0 +1,238 @@
+//! The tools that a program registered, and the way from a crew's definition to the tool it means.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use boathouse_core::crew::{ToolDef, ToolKind, ToolSpec};
+use serde_json::Value;
+
+use super::arguments::Arguments;
+use super::{Stop, Tool, ToolCx, ToolError};
+
+/// Registered tools. Cheap to clone; what was handed out never changes.
+#[derive(Clone, Default)]
+pub struct Tools {
+    by_name: Arc<BTreeMap<String, Arc<Checked>>>,
+}
+
+/// A tool that was not registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// Models could not call it.
+    #[error(
+        "`{0}` is no name for a tool: it takes a letter or `_`, then up to 63 letters, digits, `_` or `-`"
+    )]
+    Name(String),
+    /// The name is taken.
+    #[error("a tool named `{0}` is registered already; take it away first with `without`")]
+    Duplicate(String),
+    /// Its schema is broken.
+    #[error("the schema of tool `{tool}` is broken: {problem}")]
+    Schema {
+        /// The tool.
+        tool: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Tools {
+    /// No tools.
+    pub fn new() -> Tools {
+        Tools::default()
+    }
+
+    /// The built-in tools: diagnostics of the machine that this runs on.
+    pub fn builtin() -> Tools {
+        Tools::new()
+    }
+
+    /// These tools and one more. Its schema is compiled here, once.
+    pub fn with(self, tool: impl Tool) -> Result<Tools, RegisterError> {
+        self.with_shared(Arc::new(tool))
+    }
+
+    /// The same for a tool that is shared already.
+    pub fn with_shared(mut self, tool: Arc<dyn Tool>) -> Result<Tools, RegisterError> {
+        let name = tool.spec().name.clone();
+        if !is_tool_name(&name) {
+            return Err(RegisterError::Name(name));
+        }
+        if self.by_name.contains_key(&name) {
+            return Err(RegisterError::Duplicate(name));
+        }
+        let arguments = Arguments::compile(&tool.spec().parameters)
+            .map_err(|problem| RegisterError::Schema { tool: name.clone(), problem })?;
+        let checked = Checked { spec: tool.spec().clone(), tool, arguments: Arc::new(arguments) };
+        Arc::make_mut(&mut self.by_name).insert(name, Arc::new(checked));
+        Ok(self)
+    }
+
+    /// These tools but the named one; the same if there is none of that name.
+    pub fn without(mut self, name: &str) -> Tools {
+        if self.by_name.contains_key(name) {
+            Arc::make_mut(&mut self.by_name).remove(name);
+        }
+        self
+    }
+
+    /// What crews may refer to, by name.
+    pub fn specs(&self) -> Vec<Arc<ToolSpec>> {
+        self.by_name.values().map(|tool| tool.spec.clone()).collect()
+    }
+
+    /// Finds a tool. It checks its arguments before each call.
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
+        self.by_name.get(name).map(|tool| tool.clone() as Arc<dyn Tool>)
+    }
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
+}
+
+fn is_tool_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    name.len() <= 64
+        && chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|next| next.is_ascii_alphanumeric() || next == '_' || next == '-')
+}
+
+/// The tool that a crew's definition means, with the definition's spec: its timeout, effect and schema hold.
+///
+/// `None` if it should be registered and is not. It is cheap for registered tools, and compiles a small schema for
+/// the others: once a run is often enough.
+pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
+    match &def.kind {
+        ToolKind::Registered => {
+            let registered = tools.by_name.get(&def.spec.name)?;
+            if registered.spec == def.spec {
+                return Some(registered.clone());
+            }
+            let same_schema = registered.spec.parameters == def.spec.parameters;
+            Some(if same_schema {
+                Arc::new(Checked {
+                    spec: def.spec.clone(),
+                    tool: registered.tool.clone(),
+                    arguments: registered.arguments.clone(),
+                })
+            } else {
+                checked(def.spec.clone(), registered.tool.clone())
+            })
+        }
+        ToolKind::Command(_) => None,
+    }
+}
+
+/// A tool that checks its arguments; with a broken schema, one that refuses every call and says why.
+fn checked(spec: Arc<ToolSpec>, tool: Arc<dyn Tool>) -> Arc<dyn Tool> {
+    match Arguments::compile(&spec.parameters) {
+        Ok(arguments) => Arc::new(Checked { spec, tool, arguments: Arc::new(arguments) }),
+        Err(problem) => {
+            let why = format!("the tool `{}` cannot be called: its schema is broken: {problem}", spec.name);
+            Arc::new(Refusing { spec, why })
+        }
+    }
+}
+
+/// A tool behind its schema.
+struct Checked {
+    spec: Arc<ToolSpec>,
+    tool: Arc<dyn Tool>,
+    arguments: Arc<Arguments>,
+}
+
+#[async_trait]
+impl Tool for Checked {
+    fn spec(&self) -> &Arc<ToolSpec> {
+        &self.spec
+    }
+
+    async fn call(&self, arguments: &Value, cx: &ToolCx) -> Result<String, ToolError> {
+        self.arguments.check(&self.spec.name, arguments).map_err(ToolError::Refused)?;
+        self.tool.call(arguments, cx).await
+    }
+
+    fn stop(&self) -> Stop {
+        self.tool.stop()
+    }
+}
+
+/// A tool that cannot be called, and says why.
+struct Refusing {
+    spec: Arc<ToolSpec>,
+    why: String,
+}
+
+#[async_trait]
+impl Tool for Refusing {
+    fn spec(&self) -> &Arc<ToolSpec> {
+        &self.spec
+    }
+
+    async fn call(&self, _arguments: &Value, _cx: &ToolCx) -> Result<String, ToolError> {
+        Err(ToolError::Refused(self.why.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    struct Named(Arc<ToolSpec>);
+
+    #[async_trait]
+    impl Tool for Named {
+        fn spec(&self) -> &Arc<ToolSpec> {
+            &self.0
+        }
+
+        async fn call(&self, _: &Value, _: &ToolCx) -> Result<String, ToolError> {
+            Ok(self.0.name.clone())
+        }
+    }
+
+    fn named(name: &str) -> Named {
+        Named(Arc::new(ToolSpec::new(name, "", json!({"type": "object"}))))
+    }
+
+    #[test]
+    fn a_clone_does_not_see_later_tools() {
+        let one = Tools::new().with(named("One")).unwrap();
+        let two = one.clone().with(named("Two")).unwrap();
+        assert!(one.get("Two").is_none() && two.get("One").is_some() && two.get("Two").is_some());
+        assert_eq!(two.specs().iter().map(|spec| &*spec.name).collect::<Vec<_>>(), ["One", "Two"]);
+        assert!(two.clone().without("One").get("One").is_none() && two.get("One").is_some());
+    }
+
+    #[test]
+    fn what_no_model_could_call_is_not_registered() {
+        for name in ["", "1st", "two words", "é", &"x".repeat(65)] {
+            assert_eq!(Tools::new().with(named(name)).unwrap_err(), RegisterError::Name(name.to_owned()));
+        }
+        let twice = Tools::new().with(named("One")).unwrap().with(named("One"));
+        assert_eq!(twice.unwrap_err(), RegisterError::Duplicate("One".to_owned()));
+        let broken = Named(Arc::new(ToolSpec::new("Broken", "", json!({"type": "object", "required": "a"}))));
+        let told = Tools::new().with(broken).unwrap_err().to_string();
+        assert!(told.starts_with("the schema of tool `Broken` is broken: /required: "), "{told}");
+    }
+
+    #[test]
+    fn the_crews_definition_holds_over_the_registered_one() {
+        let tools = Tools::new().with(named("One")).unwrap();
+        let registered = tools.get("One").unwrap();
+        let def = |spec: ToolSpec| ToolDef { spec: Arc::new(spec), kind: ToolKind::Registered };
+        let same = tool_for(&tools, &def((**registered.spec()).clone())).unwrap();
+        assert!(Arc::ptr_eq(same.spec(), registered.spec()));
+        let slower = ToolSpec { timeout_ms: Some(90_000), ..(**registered.spec()).clone() };
+        assert_eq!(tool_for(&tools, &def(slower.clone())).unwrap().spec().timeout_ms, Some(90_000));
+        assert!(tool_for(&tools, &def(ToolSpec { name: "Two".to_owned(), ..slower })).is_none());
+    }
+}
