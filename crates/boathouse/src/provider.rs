@@ -10,6 +10,12 @@ use boathouse_core::message::Reply;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
 
+pub mod registry;
+pub mod script;
+pub mod scripted;
+
+pub use registry::Providers;
+
 /// Something that answers model calls.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {

@@ -1,0 +1,194 @@
+//! Placeholders in scripted replies: `{{input}}`, `{{last}}` and `{{result.ToolName}}`.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use boathouse_core::run::request::{ModelRequest, PromptMessage};
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+/// Opens the block in which agents that call tools by text get their results.
+const BLOCK: &str = "TOOL EXECUTION RESULTS]";
+/// Closes it.
+const BLOCK_END: &str = "[END RESULTS]";
+
+static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "the pattern is constant, and a test compiles it")]
+    Regex::new(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}").unwrap()
+});
+
+/// Says which placeholder of a text is none of ours.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    for found in PLACEHOLDER.captures_iter(text) {
+        let name = &found[1];
+        let known =
+            name == "input" || name == "last" || name.strip_prefix("result.").is_some_and(|t| !t.is_empty());
+        if !known {
+            return Err(format!(
+                "unknown placeholder `{{{{{name}}}}}`; known are `{{{{input}}}}`, `{{{{last}}}}` and \
+                 `{{{{result.ToolName}}}}`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// [`check`] for every text in a value.
+pub(super) fn check_value(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(text) => check(text),
+        Value::Array(items) => items.iter().try_for_each(check_value),
+        Value::Object(entries) => entries.values().try_for_each(check_value),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+/// What a rule may look at and quote from one request.
+pub(crate) struct Quotes<'a> {
+    request: &'a ModelRequest,
+    last: Cow<'a, str>,
+    first_input: &'a str,
+    input: &'a str,
+}
+
+impl<'a> Quotes<'a> {
+    /// Of a request.
+    pub(crate) fn new(request: &'a ModelRequest) -> Quotes<'a> {
+        let mut inputs = request.messages.iter().filter_map(|message| match message {
+            PromptMessage::User { text } if is_from_the_person(request, text) => Some(text.as_str()),
+            PromptMessage::User { .. }
+            | PromptMessage::System { .. }
+            | PromptMessage::Assistant { .. }
+            | PromptMessage::Tool { .. } => None,
+        });
+        let first_input = inputs.next().unwrap_or_default();
+        let input = inputs.last().unwrap_or(first_input);
+        Quotes { request, last: last(&request.messages), first_input, input }
+    }
+
+    /// The last message; if it holds tool results, all of that round.
+    pub(crate) fn last(&self) -> &str {
+        &self.last
+    }
+
+    /// What the person said first.
+    pub(crate) fn first_input(&self) -> &str {
+        self.first_input
+    }
+
+    /// What the person said last.
+    pub(crate) fn input(&self) -> &str {
+        self.input
+    }
+
+    /// Fills in the placeholders of a text. The error names a tool without a result.
+    pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
+        let mut missing = None;
+        let filled = PLACEHOLDER.replace_all(text, |found: &Captures<'_>| match &found[1] {
+            "input" => self.input.to_owned(),
+            "last" => self.last.clone().into_owned(),
+            name => {
+                let tool = name.strip_prefix("result.").unwrap_or(name);
+                self.result(tool).map(str::to_owned).unwrap_or_else(|| {
+                    missing.get_or_insert_with(|| tool.to_owned());
+                    String::new()
+                })
+            }
+        });
+        match missing {
+            None => Ok(filled.into_owned()),
+            Some(tool) => Err(format!("it quotes a result of `{tool}`, but the prompt holds none")),
+        }
+    }
+
+    /// [`Quotes::fill`] for every text in a value.
+    pub(crate) fn fill_value(&self, value: &Value) -> Result<Value, String> {
+        Ok(match value {
+            Value::String(text) => Value::String(self.fill(text)?),
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|item| self.fill_value(item)).collect::<Result<_, _>>()?)
+            }
+            Value::Object(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.fill_value(value)?)))
+                    .collect::<Result<_, String>>()?,
+            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        })
+    }
+
+    /// The newest result of a tool in the prompt, native or as text.
+    fn result(&self, name: &str) -> Option<&'a str> {
+        self.request.messages.iter().rev().find_map(|message| match message {
+            PromptMessage::Tool { tool, output, .. } if tool == name => Some(output.as_str()),
+            PromptMessage::User { text } => result_in_text(text, name),
+            PromptMessage::Tool { .. } | PromptMessage::System { .. } | PromptMessage::Assistant { .. } => {
+                None
+            }
+        })
+    }
+}
+
+fn last(messages: &[PromptMessage]) -> Cow<'_, str> {
+    let outputs = messages
+        .iter()
+        .rev()
+        .map_while(|message| match message {
+            PromptMessage::Tool { output, .. } => Some(output.as_str()),
+            PromptMessage::System { .. } | PromptMessage::User { .. } | PromptMessage::Assistant { .. } => {
+                None
+            }
+        })
+        .collect::<Vec<&str>>();
+    if let [first, .., last] = outputs[..] {
+        let mut all = String::with_capacity(first.len() + last.len());
+        for output in outputs.iter().rev() {
+            if !all.is_empty() {
+                all.push('\n');
+            }
+            all.push_str(output);
+        }
+        return Cow::Owned(all);
+    }
+    match messages.last() {
+        None => Cow::Borrowed(""),
+        Some(PromptMessage::Tool { output, .. }) => Cow::Borrowed(output),
+        Some(
+            PromptMessage::System { text }
+            | PromptMessage::User { text }
+            | PromptMessage::Assistant { text, .. },
+        ) => Cow::Borrowed(text),
+    }
+}
+
+/// A user message that is neither another agent's or a group's voice nor a block of results.
+fn is_from_the_person(request: &ModelRequest, text: &str) -> bool {
+    let text = text.trim_start();
+    let Some((voice, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else { return true };
+    let crew = &request.crew;
+    let is_agent = crew.agents.iter().any(|agent| agent.name == voice || agent.id.as_str() == voice);
+    let is_group = crew.groups.iter().any(|group| group.name == voice);
+    !(is_agent || is_group || voice.ends_with("EXECUTION RESULTS"))
+}
+
+/// The newest result of a tool in a block of results: `Tool:`, `  Status: ...`, `  Output: ...`.
+fn result_in_text<'a>(text: &'a str, tool: &str) -> Option<&'a str> {
+    if !text.contains(BLOCK) {
+        return None;
+    }
+    let head = format!("\n{tool}:\n  Status: ");
+    let body = &text[text.rfind(&head)? + head.len()..];
+    let (_, output) = body.split_once("\n  Output: ")?;
+    Some(output[..end_of_output(output)].trim_end_matches('\n'))
+}
+
+/// Where an output ends: at the next tool's heading or at the block's end.
+fn end_of_output(output: &str) -> usize {
+    let block_end = output.find(BLOCK_END).unwrap_or(output.len());
+    let next = output[..block_end].match_indices(":\n  Status: ").next().and_then(|(colon, _)| {
+        // The heading's line begins after the newline before it.
+        output[..colon].rfind('\n')
+    });
+    next.unwrap_or(block_end)
+}

@@ -1,0 +1,65 @@
+use super::check;
+
+#[test]
+fn a_whole_file_is_accepted() {
+    let text = r#"
+rules:
+  - agent: triage
+    model: fast
+    when: "(?i)cpu|máy"
+    input: slow
+    call: 1
+    attempt: 2
+    reply: "It is at {{result.GetCPUUsage}} for {{ input }}; you said {{last}}. JSON: {\"a\": {\"b\": 1}}"
+    tools:
+      - name: GetCPUUsage
+      - {name: PingHost, arguments: {host: "{{input}}", count: 4}}
+    delay_ms: 5
+    piece_delay_ms: 1
+    pieces: 3
+    usage: {input_tokens: 10, output_tokens: 4}
+  - error: {kind: rate_limited, message: slow down, retry_after_ms: 250}
+  - pieces: ["one ", "two"]
+"#;
+    assert_eq!(check(text), Ok(()));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let cases = [
+        ("rules:\n  - agnt: a\n    reply: x\n", "scripted.yaml:2:", "agnt"),
+        (
+            "rules:\n  - agent: a\n",
+            "scripted.yaml:2:5: ",
+            "the rule gives nothing; add `reply`, `tools` or `error`",
+        ),
+        (
+            "rules:\n  - when: 'a(b'\n    reply: x\n",
+            "scripted.yaml:2:11: ",
+            "`when` is not a regular expression: unclosed group",
+        ),
+        (
+            "rules:\n  - reply: 'see {{resutl.A}}'\n",
+            "scripted.yaml:2:12: ",
+            "unknown placeholder `{{resutl.A}}`",
+        ),
+        ("rules:\n  - reply: x\n    call: 0\n", "scripted.yaml:3:11: ", "`call` counts from 1"),
+        (
+            "rules:\n  - tools: [{name: A, arguments: [1]}]\n",
+            "scripted.yaml:2:",
+            "`arguments` of `A` must be",
+        ),
+        ("rules:\n  - reply: x\n    pieces: 0\n", "scripted.yaml:3:13: ", "`pieces` must be between 1"),
+        ("rules:\n  - reply: x\n    pieces: [a]\n", "scripted.yaml:3:13: ", "leave `reply` out"),
+        ("rules:\n  - error: {kind: oops}\n", "scripted.yaml:2:", "oops"),
+        ("rules: [\n", "scripted.yaml:", ""),
+        ("", "scripted.yaml: ", "rules"),
+        ("a: 1\n", "scripted.yaml:1:1: ", "rules"),
+    ];
+    for (text, place, why) in cases {
+        let error = check(text).expect_err(text);
+        assert!(error.starts_with(place), "{text:?} gave {error:?}, expected it at {place:?}");
+        assert!(error.contains(why), "{text:?} gave {error:?}, expected {why:?} in it");
+        assert!(!error.contains('\n'), "{text:?} gave several lines: {error:?}");
+    }
+}
