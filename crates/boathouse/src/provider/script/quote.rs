@@ -62,7 +62,7 @@ impl<'a> Quotes<'a> {
             | PromptMessage::Tool { .. } => None,
         });
         let first_input = inputs.next().unwrap_or_default();
-        let input = inputs.last().unwrap_or(first_input);
+        let input = inputs.next_back().unwrap_or(first_input);
         Quotes { request, last: last(&request.messages), first_input, input }
     }
 

@@ -25,6 +25,7 @@ pub(in crate::provider) fn request(script: &str, messages: Vec<PromptMessage>) -
             agents: Vec::new(),
             entry: AgentIx(0),
             groups: Vec::new(),
+            vars: Default::default(),
             tools: Vec::new(),
             handoff: HandoffStyle::Signal,
             settings: Settings::default(),
