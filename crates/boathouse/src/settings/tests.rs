@@ -13,6 +13,7 @@ fn crew(name: &str, description: &str) -> Arc<Crew> {
         entry: AgentIx(0),
         groups: Vec::new(),
         tools: Vec::new(),
+        vars: BTreeMap::new(),
         handoff: HandoffStyle::default(),
         settings: Settings::default(),
     })
