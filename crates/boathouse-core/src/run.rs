@@ -15,8 +15,10 @@ use crate::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp, WaitId};
 use crate::message::{Author, Message, Usage};
 
 pub mod admit;
+pub mod aggregate;
 mod apply;
 pub mod branch;
+pub mod call;
 pub mod decide;
 pub mod event;
 mod group;
@@ -26,7 +28,7 @@ pub mod signal;
 pub mod text_calls;
 
 use branch::{Branch, Step};
-use event::{CancelReason, Event, Outcome, ReceiptLine, Recorded, RunStarted, WaitFor};
+use event::{CancelReason, Event, Outcome, ReceiptLine, Recorded, RunStarted, RunState, WaitFor};
 
 /// What is known of a run.
 #[derive(Clone, Debug)]
@@ -233,6 +235,19 @@ impl Run {
     /// Where it is in its life.
     pub fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// The state that people see. Ask it when [`decide::decide`] has nothing more to record.
+    pub fn state(&self) -> RunState {
+        match &self.phase {
+            Phase::Ended(Outcome::Completed { .. }) => RunState::Completed,
+            Phase::Ended(Outcome::Cancelled { .. }) => RunState::Cancelled,
+            Phase::Ended(Outcome::Failed { .. }) => RunState::Failed,
+            Phase::Ended(Outcome::LimitReached { .. }) => RunState::LimitReached,
+            Phase::Ending(_) => RunState::Running,
+            Phase::Running if self.is_busy() || !self.open.is_empty() => RunState::Running,
+            Phase::Running => RunState::Paused,
+        }
     }
 
     /// How it ended, if it has.

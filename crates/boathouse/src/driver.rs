@@ -1,1 +1,494 @@
-//! To come.
+//! One run: decide, record, apply, perform, until it rests.
+//!
+//! The driver knows nothing about crews. It asks the core what comes next, writes that down, and only then acts; it
+//! owns every call of its run, so that nothing of a run is alive once its end is recorded.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boathouse_core::Run;
+use boathouse_core::crew::ToolIx;
+use boathouse_core::ids::{CallId, Timestamp};
+use boathouse_core::run::admit::{Command, admit};
+use boathouse_core::run::call::{self, Work};
+use boathouse_core::run::decide::{Decision, Wanted, decide};
+use boathouse_core::run::event::{CallError, CancelReason, Event, OnDisconnect, Recorded, Timer};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::engine::CommandError;
+use crate::engine::shared::Shared;
+use crate::feed::Feed;
+use crate::journal::{Append, JournalError, Lease, NewRun, Stored};
+use crate::provider::ProviderError;
+use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd, tool_for};
+
+mod calls;
+
+use calls::{Calls, End, Returned};
+
+/// How long a failed append waits for its next try, doubled up to the second value.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A command, and who waits for what became of it.
+pub(crate) struct Ask {
+    /// The command.
+    pub(crate) command: Command,
+    /// Told once the command is recorded, or was refused.
+    pub(crate) done: oneshot::Sender<Result<(), CommandError>>,
+}
+
+/// Drives one run.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    run: Run,
+    /// `None` until the run is in the journal.
+    lease: Option<Lease>,
+    feed: Arc<Feed>,
+    clock: Clock,
+    commands: mpsc::UnboundedReceiver<Ask>,
+    /// Commands that came while an append was waiting.
+    backlog: VecDeque<Ask>,
+    calls: Calls,
+    /// The crew's tools, built when first called.
+    tools: HashMap<ToolIx, Option<Arc<dyn Tool>>>,
+    /// Recorded and applied, but not committed.
+    batch: Vec<Arc<Stored>>,
+    /// To be performed once the batch is committed.
+    starts: Vec<(Wanted, Work)>,
+    /// To be told once the batch is committed.
+    acks: Vec<oneshot::Sender<Result<(), CommandError>>>,
+    /// When to ask again although nothing happened.
+    wake_at: Option<Timestamp>,
+    /// The time limit that passes at `wake_at`, if it is one.
+    timer: Option<Timer>,
+    disconnected: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Why a driver stopped.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The run rests: it has ended, or waits for a person.
+    AtRest,
+    /// The process shuts down; the log goes on at the next start.
+    Interrupted,
+    /// Somebody else has the run, or the journal is gone.
+    Lost(JournalError),
+}
+
+/// What a driver waits for.
+enum Happening {
+    Returned(Returned),
+    Asked(Ask),
+    Time,
+    Disconnected,
+    Interrupted,
+}
+
+impl Driver {
+    /// A driver for a run that is not in the journal yet.
+    pub(crate) fn begin(
+        shared: Arc<Shared>,
+        run: Run,
+        first: Recorded,
+        clock: Clock,
+        feed: Arc<Feed>,
+        commands: mpsc::UnboundedReceiver<Ask>,
+    ) -> Driver {
+        let mut driver = Driver::resume(shared, run, None, clock, feed, commands);
+        driver.batch.push(Arc::new(Stored::new(first)));
+        driver
+    }
+
+    /// A driver for a run that was read from the journal and claimed.
+    pub(crate) fn resume(
+        shared: Arc<Shared>,
+        run: Run,
+        lease: Option<Lease>,
+        clock: Clock,
+        feed: Arc<Feed>,
+        commands: mpsc::UnboundedReceiver<Ask>,
+    ) -> Driver {
+        let disconnected = match run.started().on_disconnect {
+            OnDisconnect::Cancel => Some(gone(feed.clone(), shared.disconnect_grace)),
+            OnDisconnect::Continue => None,
+        };
+        Driver {
+            shared,
+            run,
+            lease,
+            feed,
+            clock,
+            commands,
+            backlog: VecDeque::new(),
+            calls: Calls::default(),
+            tools: HashMap::new(),
+            batch: Vec::new(),
+            starts: Vec::new(),
+            acks: Vec::new(),
+            wake_at: None,
+            timer: None,
+            disconnected,
+        }
+    }
+
+    /// Drives the run until it rests, the process shuts down, or the run is lost to somebody else.
+    ///
+    /// `created` is told once the first batch is committed, or could not be.
+    pub(crate) async fn drive(
+        &mut self,
+        created: Option<oneshot::Sender<Result<(), JournalError>>>,
+    ) -> Stopped {
+        let stopped = match self.go(created).await {
+            Ok(stopped) => stopped,
+            Err(error) => Stopped::Lost(error),
+        };
+        self.calls.stop_all().await;
+        stopped
+    }
+
+    /// Drives a run that was taken over, with commands that came in the meantime.
+    pub(crate) async fn go_on(&mut self, taken_over: Option<Event>, asks: VecDeque<Ask>) -> Stopped {
+        self.backlog = asks;
+        if let Some(event) = taken_over
+            && let Err(error) = self.record(event)
+        {
+            return Stopped::Lost(error);
+        }
+        self.drive(None).await
+    }
+
+    async fn go(
+        &mut self,
+        created: Option<oneshot::Sender<Result<(), JournalError>>>,
+    ) -> Result<Stopped, JournalError> {
+        self.settle()?;
+        let first = self.commit().await;
+        if let Some(created) = created {
+            // Nobody may be left to be told: then the run goes on alone.
+            let _ = created.send(first.clone());
+        }
+        first?;
+        loop {
+            if self.calls.is_empty() && self.is_at_rest() {
+                self.feed.set_rest(true);
+                if self.shared.leave(self.run.id(), &mut self.commands, &mut self.backlog) {
+                    return Ok(Stopped::AtRest);
+                }
+                self.feed.set_rest(false);
+            }
+            match self.wait().await {
+                Happening::Interrupted => return Ok(Stopped::Interrupted),
+                Happening::Returned(returned) => self.take_down(returned)?,
+                Happening::Asked(ask) => self.command(ask)?,
+                Happening::Time => {
+                    if let Some(timer) = self.timer.filter(|_| self.wake_at <= Some(self.clock.now())) {
+                        self.record(Event::TimedOut { timer })?;
+                    }
+                }
+                Happening::Disconnected => {
+                    self.disconnected = None;
+                    let command = Command::Cancel { reason: CancelReason::Disconnected };
+                    self.command(Ask { command, done: oneshot::channel().0 })?;
+                }
+            }
+            self.settle()?;
+            self.commit().await?;
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        matches!(decide(&self.run), Decision::Rest)
+    }
+
+    async fn wait(&mut self) -> Happening {
+        if let Some(ask) = self.backlog.pop_front() {
+            return Happening::Asked(ask);
+        }
+        let wake_at = self.wake_at.map(|at| self.clock.instant(at));
+        tokio::select! {
+            returned = self.calls.next() => Happening::Returned(returned),
+            Some(ask) = self.commands.recv() => Happening::Asked(ask),
+            () = until(wake_at) => Happening::Time,
+            () = fired(self.disconnected.as_mut()) => Happening::Disconnected,
+            () = self.shared.interrupt.cancelled() => Happening::Interrupted,
+        }
+    }
+
+    /// Turns a command into its event. A cancel stops the calls at once, before anything is written.
+    fn command(&mut self, Ask { command, done }: Ask) -> Result<(), JournalError> {
+        match admit(&self.run, &command) {
+            Ok(event) => {
+                if matches!(event, Some(Event::CancelRequested { .. })) {
+                    self.calls.stop(|_| true);
+                }
+                self.acks.push(done);
+                event.map_or(Ok(()), |event| self.record(event))
+            }
+            Err(refused) => {
+                // Whoever asked may have gone.
+                let _ = done.send(Err(refused.into()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Turns the end of a call into its event.
+    fn take_down(&mut self, returned: Returned) -> Result<(), JournalError> {
+        let Returned { call, attempt, took_ms, end } = returned;
+        let Some(place) = self.run.find_call(call) else { return Ok(()) };
+        let branch = place.branch().id;
+        let event = match end {
+            End::Model(Ok(reply)) => {
+                let agent = self.run.crew().agent(place.branch().agent).id.clone();
+                Event::ModelReplied { call, attempt, branch, agent, reply, took_ms }
+            }
+            End::Model(Err(error)) => {
+                match call::attempt_failed(&self.run, call, call_error(error), took_ms, self.clock.now()) {
+                    Some(event) => event,
+                    None => return Ok(()),
+                }
+            }
+            End::Tool(ToolEnd::Returned { status, output }) => {
+                let result = boathouse_core::message::ToolResult { call, status, output };
+                Event::ToolReturned { branch, result, took_ms }
+            }
+            End::Tool(ToolEnd::Stopped(end) | ToolEnd::Unknown { end, .. }) | End::Stopped(end) => {
+                Event::CallStopped { call, end }
+            }
+        };
+        self.record(event)
+    }
+
+    /// Records whatever the core decides, until it wants to wait; announces the calls that it wants.
+    fn settle(&mut self) -> Result<(), JournalError> {
+        loop {
+            match decide(&self.run) {
+                Decision::Record(event) => self.record(event)?,
+                Decision::Rest => {
+                    (self.wake_at, self.timer) = (None, None);
+                    return Ok(());
+                }
+                Decision::Await { calls, until } => {
+                    if !self.announce(&calls)? {
+                        self.plan_waking(&calls, until);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Announces wanted calls whose time has come. Returns whether there were any.
+    fn announce(&mut self, calls: &[Wanted]) -> Result<bool, JournalError> {
+        let now = self.clock.now();
+        let mut any = false;
+        for wanted in calls.iter().filter(|wanted| !wanted.started && wanted.not_before <= Some(now)) {
+            if let Some((event, work)) = call::start(&self.run, wanted) {
+                self.record(event)?;
+                self.starts.push((*wanted, work));
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    fn plan_waking(&mut self, calls: &[Wanted], until: Option<(Timer, Timestamp)>) {
+        let retry =
+            calls.iter().filter(|wanted| !wanted.started).filter_map(|wanted| wanted.not_before).min();
+        (self.wake_at, self.timer) = match (until, retry) {
+            (Some((timer, limit)), Some(retry)) if limit <= retry => (Some(limit), Some(timer)),
+            (_, Some(retry)) => (Some(retry), None),
+            (Some((timer, limit)), None) => (Some(limit), Some(timer)),
+            (None, None) => (None, None),
+        };
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), JournalError> {
+        let at = self.clock.now().max(self.run.last_at());
+        let recorded = Recorded { seq: self.run.seq().next(), at, event };
+        self.run.apply(&recorded).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        self.batch.push(Arc::new(Stored::new(recorded)));
+        Ok(())
+    }
+
+    /// Writes the batch, then publishes it, tells who waits, and acts.
+    async fn commit(&mut self) -> Result<(), JournalError> {
+        if !self.batch.is_empty() {
+            let events = std::mem::take(&mut self.batch);
+            self.write(&events).await?;
+            self.log(&events);
+            self.feed.publish(&events);
+        }
+        for done in self.acks.drain(..) {
+            // Whoever asked may have gone.
+            let _ = done.send(Ok(()));
+        }
+        self.perform();
+        Ok(())
+    }
+
+    /// Appends, again and again while the journal is unavailable: outcomes are kept in hand, nothing new starts.
+    async fn write(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
+        let mut pause = RETRY.0;
+        let mut uncertain = false;
+        loop {
+            let error = match self.write_once(events).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match error {
+                JournalError::Unavailable(why) if self.lease.is_some() => {
+                    tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
+                    uncertain = true;
+                }
+                JournalError::Conflict(_) if uncertain && self.is_written(events).await => return Ok(()),
+                other => return Err(other),
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
+                () = self.shared.interrupt.cancelled() => {
+                    return Err(JournalError::Unavailable("the process shuts down".to_owned()));
+                }
+                Some(ask) = self.commands.recv() => {
+                    if matches!(ask.command, Command::Cancel { .. }) {
+                        self.calls.stop(|_| true);
+                    }
+                    self.backlog.push_back(ask);
+                }
+            }
+        }
+    }
+
+    async fn write_once(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
+        let (run, state) = (self.run.id().clone(), self.run.state());
+        let events = events.to_vec();
+        match self.lease {
+            Some(lease) => self.shared.journal.append(Append { run, lease, state, events }).await,
+            None => {
+                let new = NewRun {
+                    run,
+                    crew: self.run.crew().name.clone(),
+                    crew_hash: self.run.crew().hash.clone(),
+                    thread: self.run.started().thread.clone(),
+                    state,
+                    events,
+                };
+                self.lease = Some(self.shared.journal.create(new).await?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether an append of which we heard no good was made after all.
+    async fn is_written(&mut self, events: &[Arc<Stored>]) -> bool {
+        let Some(first) = events.first() else { return true };
+        let after = boathouse_core::ids::Seq(first.recorded.seq.0 - 1);
+        let found = self.shared.journal.read(self.run.id(), after, events.len() + 1).await;
+        found.is_ok_and(|found| {
+            found.len() == events.len() && found.iter().zip(events).all(|(kept, ours)| kept.json == ours.json)
+        })
+    }
+
+    fn log(&self, events: &[Arc<Stored>]) {
+        let run = self.run.id();
+        for stored in events {
+            let event = || String::from_utf8_lossy(&stored.json).into_owned();
+            if self.run.started().verbose {
+                tracing::info!(%run, event = event());
+            } else if tracing::enabled!(tracing::Level::DEBUG) {
+                tracing::debug!(%run, event = event());
+            }
+        }
+    }
+
+    /// Starts the calls that were announced, and stops those that are not wanted any more.
+    fn perform(&mut self) {
+        for (wanted, work) in std::mem::take(&mut self.starts) {
+            match work {
+                Work::Model(request) => {
+                    let provider = self.shared.providers.resolve(&request.model);
+                    self.calls.ask(provider, request, self.feed.clone());
+                }
+                Work::Tool(work) => {
+                    let crew = self.run.crew();
+                    let def = crew.tool(work.tool);
+                    let limits = CallLimits::of(&def.spec, &crew.settings, self.shared.cancel_grace);
+                    let cx = ToolCx {
+                        run: self.run.id().clone(),
+                        call: wanted.call,
+                        attempt: wanted.attempt,
+                        agent: work.agent,
+                        idempotency_key: format!("{}-{}", self.run.id(), wanted.call),
+                        crew_dir: self.shared.crew_dir(&crew.name),
+                        history: work.history,
+                        cancelled: CancellationToken::new(),
+                        grace: self.shared.cancel_grace,
+                    };
+                    let built = || tool_for(&self.shared.tools, def);
+                    let tool = self.tools.entry(work.tool).or_insert_with(built).clone();
+                    self.calls.run(tool, work.arguments, cx, limits);
+                }
+            }
+        }
+        if !self.calls.is_empty() {
+            let wanted: Vec<CallId> = match decide(&self.run) {
+                Decision::Await { calls, .. } => calls.iter().map(|wanted| wanted.call).collect(),
+                Decision::Record(_) | Decision::Rest => Vec::new(),
+            };
+            self.calls.stop(|call| !wanted.contains(&call));
+        }
+    }
+
+    /// Answers everything that is still asked with an error.
+    pub(crate) fn refuse_rest(&mut self, error: impl Fn() -> CommandError) {
+        self.commands.close();
+        while let Ok(ask) = self.commands.try_recv() {
+            self.backlog.push_back(ask);
+        }
+        let open = self.acks.drain(..).chain(self.backlog.drain(..).map(|ask| ask.done));
+        for done in open {
+            // Whoever asked may have gone.
+            let _ = done.send(Err(error()));
+        }
+    }
+}
+
+fn call_error(error: ProviderError) -> CallError {
+    CallError {
+        kind: error.kind,
+        message: error.message,
+        retry_after_ms: error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn fired(future: Option<&mut Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes when the last reader has been gone for the grace.
+fn gone(feed: Arc<Feed>, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        loop {
+            feed.abandoned().await;
+            sleep(grace).await;
+            if feed.watchers() == 0 {
+                return;
+            }
+        }
+    })
+}

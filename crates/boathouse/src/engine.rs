@@ -4,20 +4,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boathouse_core::Run;
 use boathouse_core::crew::Crew;
+use boathouse_core::crew::check::Catalog;
 use boathouse_core::ids::{AgentId, RunId, Seq, ThreadId, Timestamp, WaitId};
-use boathouse_core::message::{Message, Usage};
-use boathouse_core::run::event::{Answer, CancelReason, OnDisconnect, Outcome, RunLimits, RunState, WaitFor};
-use serde::Serialize;
+use boathouse_core::message::Message;
+use boathouse_core::run::admit::Command;
+use boathouse_core::run::event::{
+    Answer, CancelReason, Event, FORMAT, OnDisconnect, Recorded, RunLimits, RunStarted,
+};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
+use crate::clock::Clock;
+use crate::crew_dir::CrewDir;
+use crate::driver::Ask;
 use crate::feed::Watch;
 use crate::journal::{Journal, JournalError, RunQuery, RunRow};
 
+mod builder;
+pub(crate) mod shared;
+mod takeover;
+mod view;
+
+pub use builder::EngineBuilder;
+pub use view::{RunView, WaitView};
+
+use shared::Shared;
+
 /// Runs crews. Cheap to clone; all clones are one engine.
+///
+/// It runs in the caller's runtime, and should end with [`Engine::shutdown`]. If the last clone is dropped instead,
+/// runs are interrupted as by a crash.
 #[derive(Clone)]
 pub struct Engine {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.interrupt.cancel();
+    }
 }
 
 /// What a run is started with.
@@ -81,6 +112,9 @@ pub enum CommandError {
     /// There is no such run.
     #[error("no run {0}")]
     UnknownRun(RunId),
+    /// Only a run that has ended can be deleted.
+    #[error("run {0} has not ended; cancel it first")]
+    NotEnded(RunId),
     /// The run is not in a state that allows it.
     #[error(transparent)]
     Refused(#[from] boathouse_core::run::admit::Refused),
@@ -92,107 +126,150 @@ pub enum CommandError {
     Journal(#[from] JournalError),
 }
 
-/// A run as people see it.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunView {
-    /// Its id.
-    pub id: RunId,
-    /// Its crew's name.
-    pub crew: String,
-    /// Its crew's hash.
-    pub crew_hash: Arc<str>,
-    /// Its conversation.
-    pub thread: ThreadId,
-    /// Its state.
-    pub state: RunState,
-    /// What it was asked.
-    pub input: String,
-    /// How it ended, if it has.
-    pub outcome: Option<Outcome>,
-    /// Tokens so far.
-    pub usage: Usage,
-    /// What it waits for.
-    pub waits: Vec<WaitView>,
-    /// The caller's own labels.
-    pub metadata: BTreeMap<String, Value>,
-    /// Its last event.
-    pub seq: Seq,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When its last event was recorded.
-    pub updated_at: Timestamp,
-}
-
-/// Something that a run waits for.
-#[derive(Clone, Debug, Serialize)]
-pub struct WaitView {
-    /// Its id, for the answer.
-    pub wait: WaitId,
-    /// Whose it is.
-    pub agent: AgentId,
-    /// The agent's last words, as the question.
-    pub question: String,
-    /// For what.
-    #[serde(rename = "for")]
-    pub what: WaitFor,
-}
-
 impl Engine {
+    /// Begins to put an engine together.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::new()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// What this engine offers to crews: its tools and providers, to check crews against.
+    pub fn catalog(&self) -> Catalog {
+        self.shared().catalog()
+    }
+
     /// Serves a crew; a crew of the same name is replaced for new runs. Keeps its source in the journal.
-    pub async fn add_crew(&self, _crew: Crew) -> Result<Arc<Crew>, JournalError> {
-        todo!()
+    pub async fn add_crew(&self, crew: impl Into<CrewDir>) -> Result<Arc<Crew>, JournalError> {
+        let CrewDir { crew, dir } = crew.into();
+        let crew = Arc::new(crew);
+        let source =
+            serde_json::to_string(&crew.source).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        self.shared().journal.put_crew(&crew.hash, &source).await?;
+        if let Some(dir) = dir {
+            self.shared().set_crew_dir(&crew.name, dir);
+        }
+        if let Some(before) = self.shared().settings.add_crew(crew.clone()) {
+            self.shared().keep_version(&before);
+        }
+        Ok(crew)
     }
 
     /// The crews that are served, in the order in which they were added.
     pub fn crews(&self) -> Vec<Arc<Crew>> {
-        todo!()
+        self.shared().settings.crews()
     }
 
     /// Finds a crew by name.
-    pub fn crew(&self, _name: &str) -> Option<Arc<Crew>> {
-        todo!()
+    pub fn crew(&self, name: &str) -> Option<Arc<Crew>> {
+        self.shared().settings.crew(name)
     }
 
-    /// Starts a run. It is in the journal when this returns.
-    pub async fn start(&self, _run: StartRun) -> Result<RunId, StartError> {
-        todo!()
+    /// Starts a run. It is in the journal when this returns; dropping the future does not stop it.
+    pub async fn start(&self, run: StartRun) -> Result<RunId, StartError> {
+        Ok(self.begin(run, None).await?.0)
+    }
+
+    /// Starts a run and watches it from its first event, with deltas if `deltas`.
+    pub async fn start_watched(&self, run: StartRun, deltas: bool) -> Result<(RunId, Watch), StartError> {
+        match self.begin(run, Some(deltas)).await? {
+            (run, Some(watch)) => Ok((run, watch)),
+            (_, None) => Err(StartError::ShuttingDown),
+        }
+    }
+
+    async fn begin(
+        &self,
+        start: StartRun,
+        deltas: Option<bool>,
+    ) -> Result<(RunId, Option<Watch>), StartError> {
+        let settings = self.shared().settings.load();
+        let Some(crew) = settings.crews.get(&start.crew).cloned() else {
+            let names = settings.crews.iter().map(|crew| crew.name.as_str());
+            return Err(StartError::UnknownCrew { hint: did_you_mean(&start.crew, names), name: start.crew });
+        };
+        if start.input.trim().is_empty() {
+            return Err(StartError::EmptyInput);
+        }
+        let start_at = start.start_at.or_else(|| settings.start_agent.clone());
+        if let Some(agent) = start_at.as_ref().filter(|agent| crew.find_agent(agent.as_str()).is_none()) {
+            let ids = crew.agents.iter().map(|agent| agent.id.as_str());
+            return Err(StartError::UnknownAgent {
+                crew: crew.name.clone(),
+                agent: agent.to_string(),
+                hint: did_you_mean(agent.as_str(), ids),
+            });
+        }
+        let id = RunId::from(uuid::Uuid::now_v7().to_string());
+        let started = RunStarted {
+            format: FORMAT,
+            crew: crew.name.clone(),
+            crew_hash: crew.hash.to_string(),
+            thread: start.thread.unwrap_or_else(|| ThreadId::from(id.as_str())),
+            input: start.input,
+            history: start.history,
+            start_at,
+            vars: start.vars,
+            metadata: start.metadata,
+            limits: start.limits,
+            on_disconnect: start.on_disconnect,
+            verbose: settings.verbose,
+        };
+        let clock = Clock::new(Timestamp(0));
+        let first = Recorded { seq: Seq(1), at: clock.now(), event: Event::RunStarted(Box::new(started)) };
+        let run = Run::begin(id.clone(), crew, &first)
+            .map_err(|error| StartError::Journal(JournalError::Corrupt(error.to_string())))?;
+        let begun = self.shared().begin(run, first, clock, deltas);
+        let (created, watch) = begun.ok_or(StartError::ShuttingDown)?;
+        created.await.map_err(|_| StartError::ShuttingDown)??;
+        Ok((id, watch))
     }
 
     /// One run; `None` if there is none.
-    pub async fn run(&self, _run: &RunId) -> Result<Option<RunView>, JournalError> {
-        todo!()
+    pub async fn run(&self, run: &RunId) -> Result<Option<RunView>, JournalError> {
+        let Some(row) = self.shared().journal.run(run).await? else { return Ok(None) };
+        match self.shared().replay(&row).await {
+            Ok(run) => Ok(Some(RunView::of(&run))),
+            Err(JournalError::UnknownRun(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs, newest first.
-    pub async fn runs(&self, _query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
-        todo!()
+    pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
+        self.shared().journal.runs(query).await
     }
 
-    /// Watches a run: events after `after`, and deltas if `deltas`.
+    /// Watches a run: events after `after`, and deltas if `deltas`. The run is not slowed by its readers.
     ///
-    /// `None` if there is no such run. The run is not slowed by its readers.
-    pub async fn watch(
-        &self,
-        _run: &RunId,
-        _after: Seq,
-        _deltas: bool,
-    ) -> Result<Option<Watch>, JournalError> {
-        todo!()
+    /// `None` if there is no such run. The watch ends when the run has ended, or when it rests and all was given.
+    pub async fn watch(&self, run: &RunId, after: Seq, deltas: bool) -> Result<Option<Watch>, JournalError> {
+        let journal = self.shared().journal.clone();
+        if let Some(feed) = self.shared().feed(run) {
+            return Ok(Some(Watch::live(feed, journal, run.clone(), after, deltas)));
+        }
+        let found = journal.run(run).await?;
+        Ok(found.map(|_| Watch::stored(journal, run.clone(), after)))
     }
 
     /// Waits until the run rests: it has ended or is paused. Dropping the future stops only the waiting.
-    pub async fn wait(&self, _run: &RunId) -> Result<RunView, CommandError> {
-        todo!()
+    pub async fn wait(&self, run: &RunId) -> Result<RunView, CommandError> {
+        while let Some(rest) = self.shared().until_rest(run) {
+            rest.cancelled().await;
+        }
+        self.run(run).await?.ok_or_else(|| CommandError::UnknownRun(run.clone()))
     }
 
     /// Answers a wait; `wait` may be left out when the run has exactly one.
     pub async fn answer(
         &self,
-        _run: &RunId,
-        _wait: Option<WaitId>,
-        _answer: Answer,
+        run: &RunId,
+        wait: Option<WaitId>,
+        answer: Answer,
     ) -> Result<(), CommandError> {
-        todo!()
+        self.command(run, Command::Answer { wait, answer }).await
     }
 
     /// Tells a run to stop. Returns when the request is recorded; with `wait`, when the run has ended.
@@ -200,61 +277,103 @@ impl Engine {
     /// Cancelling a run that has ended changes nothing.
     pub async fn cancel(
         &self,
-        _run: &RunId,
-        _reason: CancelReason,
-        _wait: bool,
+        run: &RunId,
+        reason: CancelReason,
+        wait: bool,
     ) -> Result<RunView, CommandError> {
-        todo!()
+        self.command(run, Command::Cancel { reason }).await?;
+        if wait { self.wait(run).await } else { self.view(run).await }
     }
 
     /// Pauses a run: calls in flight end, nothing new starts.
-    pub async fn pause(&self, _run: &RunId) -> Result<RunView, CommandError> {
-        todo!()
+    pub async fn pause(&self, run: &RunId) -> Result<RunView, CommandError> {
+        self.command(run, Command::Pause).await?;
+        self.view(run).await
     }
 
     /// Lets a paused run go on.
-    pub async fn resume(&self, _run: &RunId) -> Result<RunView, CommandError> {
-        todo!()
+    pub async fn resume(&self, run: &RunId) -> Result<RunView, CommandError> {
+        self.command(run, Command::Resume).await?;
+        self.view(run).await
+    }
+
+    async fn view(&self, run: &RunId) -> Result<RunView, CommandError> {
+        self.run(run).await?.ok_or_else(|| CommandError::UnknownRun(run.clone()))
+    }
+
+    async fn command(&self, run: &RunId, command: Command) -> Result<(), CommandError> {
+        let (done, outcome) = oneshot::channel();
+        self.shared().send(run, Ask { command, done })?;
+        outcome.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
     /// Deletes a run that has ended.
-    pub async fn delete(&self, _run: &RunId) -> Result<(), CommandError> {
-        todo!()
+    pub async fn delete(&self, run: &RunId) -> Result<(), CommandError> {
+        let unknown = || CommandError::UnknownRun(run.clone());
+        let row = self.shared().journal.run(run).await?.ok_or_else(unknown)?;
+        if !row.state.is_ended() {
+            return Err(CommandError::NotEnded(run.clone()));
+        }
+        if self.shared().journal.delete(run).await? { Ok(()) } else { Err(unknown()) }
     }
 
     /// The journal, for readiness checks.
     pub fn journal(&self) -> &Arc<dyn Journal> {
-        todo!()
+        &self.shared().journal
     }
 
     /// Whether runs are logged in full, from the next run on.
-    pub fn set_verbose(&self, _verbose: bool) {
-        todo!()
+    pub fn set_verbose(&self, verbose: bool) {
+        self.shared().settings.set_verbose(verbose);
     }
 
     /// What [`Engine::set_verbose`] set.
     pub fn verbose(&self) -> bool {
-        todo!()
+        self.shared().settings.verbose()
     }
 
-    /// New runs start at this agent, unless they name one.
-    pub fn set_start_agent(&self, _agent: AgentId) {
-        todo!()
+    /// New runs start at this agent, unless they name one. A crew that lacks it refuses its runs.
+    pub fn set_start_agent(&self, agent: AgentId) {
+        self.shared().settings.set_start_agent(agent);
     }
 
     /// New runs start at their crew's entry again.
     pub fn clear_start_agent(&self) {
-        todo!()
+        self.shared().settings.clear_start_agent();
     }
 
     /// What [`Engine::set_start_agent`] set.
     pub fn start_agent(&self) -> Option<AgentId> {
-        todo!()
+        self.shared().settings.start_agent()
     }
 
-    /// Stops: refuses new runs, waits up to `grace` for runs to rest, then interrupts what is left as a crash
-    /// would (with a durable journal) or cancels it (with the memory journal), and closes the journal.
-    pub async fn shutdown(&self, _grace: Duration) {
-        todo!()
+    /// Stops: refuses new runs and commands that need a driver, waits up to `grace` for runs to rest, then interrupts
+    /// what is left as a crash would (with a durable journal) or cancels it (with the memory journal), and closes the
+    /// journal. Nothing of a run is alive afterwards. Calling it again does nothing more.
+    pub async fn shutdown(&self, grace: Duration) {
+        let shared = self.shared();
+        shared.close();
+        shared.drivers.close();
+        if tokio::time::timeout(grace, shared.drivers.wait()).await.is_err() {
+            if !shared.journal.is_durable() {
+                let cancelled = shared.live().into_iter().map(|run| async move {
+                    let reason = CancelReason::Shutdown;
+                    // A run that ended in the meantime needs nothing.
+                    let _ = self.command(&run, Command::Cancel { reason }).await;
+                });
+                futures_util::future::join_all(cancelled).await;
+                // What does not stop within its grace is interrupted.
+                let _ = tokio::time::timeout(shared.cancel_grace * 2, shared.drivers.wait()).await;
+            }
+            shared.interrupt.cancel();
+            shared.drivers.wait().await;
+        }
+        shared.journal.close().await;
     }
+}
+
+/// A suggestion for a name that does not exist, as the end of a sentence; nothing if no name is near.
+fn did_you_mean<'a>(asked: &str, mut names: impl Iterator<Item = &'a str>) -> String {
+    let near = names.find(|name| name.eq_ignore_ascii_case(asked));
+    near.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }

@@ -128,6 +128,20 @@ impl Feed {
         wakers.wake();
     }
 
+    /// Says that the journal holds events up to `head` that were not published here.
+    pub fn skip_to(&self, head: Seq) {
+        let wakers = {
+            let mut state = self.lock();
+            if head <= state.head {
+                return;
+            }
+            state.head = head;
+            state.ring.forget_events();
+            state.waiting(|_| true)
+        };
+        wakers.wake();
+    }
+
     /// Gives the next piece of a reply in flight to the watchers.
     ///
     /// The text so far is kept for those who join until an event ends the try. A piece of a try that is over is

@@ -1,5 +1,6 @@
 //! Does: runs crews of LLM agents declared in YAML.
 
+mod clock;
 pub mod crew_dir;
 mod driver;
 pub mod engine;

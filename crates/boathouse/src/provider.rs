@@ -24,6 +24,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Pieces of the reply's text go to `deltas` as they arrive; their concatenation is the text of the returned
     /// reply. Dropping the future closes the request at once, and nothing of it stays alive.
     async fn reply(&self, request: &ModelRequest, deltas: &dyn Deltas) -> Result<Reply, ProviderError>;
+
+    /// Whether a peer answers, which may go on with a request that we dropped.
+    fn is_remote(&self) -> bool {
+        true
+    }
 }
 
 /// Takes pieces of a reply in flight. Must not block.

@@ -13,7 +13,8 @@ use super::{Ending, OperatorPause, Phase, ReplayError, Run, Wait};
 /// Result of a call that was stopped with its run or branch.
 const CANCELLED: &str = "cancelled: the call was stopped before it gave a result";
 /// Result of a `once` call of which nobody knows what became.
-const OUTCOME_UNKNOWN: &str = "outcome unknown: the call was made, but whether it took effect is not known";
+pub(super) const OUTCOME_UNKNOWN: &str =
+    "outcome unknown: the call was made, but whether it took effect is not known";
 /// Result of a call that was planned when its run ended.
 const NOT_RUN: &str = "not run: the run ended first";
 
@@ -226,7 +227,9 @@ impl Run {
         let Some(results) = round.results() else { return Ok(()) };
         let (transfer, limit) = (round.transfer.clone(), round.limit.clone());
         let names: Vec<String> = round.slots.iter().map(|slot| slot.call.tool.clone()).collect();
-        branch.tool_log.extend(names.into_iter().zip(results.iter().cloned()));
+        if branch.parent.is_some() {
+            branch.tool_log.extend(names.into_iter().zip(results.iter().cloned()));
+        }
         let author = Author::Agent(Some(crew.agent(branch.agent).id.clone()));
         branch.say(Message { from: author, parts: Vec::new(), calls: Vec::new(), results });
         branch.step = match (limit, transfer) {

@@ -29,9 +29,12 @@ pub struct Recorded {
 impl Recorded {
     /// One line of JSON: `{"seq":1,"at":"...","type":"...",...}`.
     pub fn to_json(&self) -> String {
-        let event = serde_json::to_string(&self.event).unwrap_or_default();
+        let mut json = format!("{{\"seq\":{},\"at\":\"{}\"", self.seq, self.at);
+        let event_at = json.len();
+        json.push_str(&serde_json::to_string(&self.event).unwrap_or_default());
         // An internally tagged enum of structs always serializes to an object with at least its tag.
-        format!("{{\"seq\":{},\"at\":\"{}\",{}", self.seq, self.at, &event[1..])
+        json.replace_range(event_at..event_at + 1, ",");
+        json
     }
 
     /// Reads what [`Recorded::to_json`] wrote. Unknown fields are ignored; an unknown type is an error.

@@ -1,0 +1,94 @@
+//! What an engine is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boathouse_core::crew::Crew;
+
+use crate::crew_dir::CrewDir;
+use crate::journal::memory::MemoryJournal;
+use crate::journal::{Journal, JournalError};
+use crate::provider::Providers;
+use crate::tool::Tools;
+
+use super::{Engine, Inner, Shared};
+
+/// Puts an engine together. See [`Engine::builder`].
+pub struct EngineBuilder {
+    journal: Option<Arc<dyn Journal>>,
+    providers: Providers,
+    tools: Tools,
+    crews: Vec<CrewDir>,
+    cancel_grace: Duration,
+    disconnect_grace: Duration,
+}
+
+impl EngineBuilder {
+    pub(super) fn new() -> EngineBuilder {
+        EngineBuilder {
+            journal: None,
+            providers: Providers::new(),
+            tools: Tools::new(),
+            crews: Vec::new(),
+            cancel_grace: Duration::from_secs(5),
+            disconnect_grace: Duration::from_secs(5),
+        }
+    }
+
+    /// Where events are kept. Without one they are kept in memory.
+    pub fn journal(mut self, journal: impl Journal) -> EngineBuilder {
+        self.journal = Some(Arc::new(journal));
+        self
+    }
+
+    /// Who answers model calls. Without any, only crews without a model call can run.
+    pub fn providers(mut self, providers: Providers) -> EngineBuilder {
+        self.providers = providers;
+        self
+    }
+
+    /// What agents can call, beside the command tools of their crews.
+    pub fn tools(mut self, tools: Tools) -> EngineBuilder {
+        self.tools = tools;
+        self
+    }
+
+    /// Serves a crew from the start.
+    pub fn crew(mut self, crew: impl Into<CrewDir>) -> EngineBuilder {
+        self.crews.push(crew.into());
+        self
+    }
+
+    /// How long a call may take to stop once it was told to. Default 5 s.
+    pub fn cancel_grace(mut self, grace: Duration) -> EngineBuilder {
+        self.cancel_grace = grace;
+        self
+    }
+
+    /// How long a run that is cancelled on disconnect waits for another reader. Default 5 s.
+    pub fn disconnect_grace(mut self, grace: Duration) -> EngineBuilder {
+        self.disconnect_grace = grace;
+        self
+    }
+
+    /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on.
+    pub async fn start(self) -> Result<Engine, JournalError> {
+        let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::new()));
+        let shared =
+            Shared::new(journal, self.providers, self.tools, self.cancel_grace, self.disconnect_grace);
+        let engine = Engine { inner: Arc::new(Inner { shared: Arc::new(shared) }) };
+        for crew in self.crews {
+            engine.add_crew(crew).await?;
+        }
+        for run in engine.shared().journal.unfinished().await? {
+            engine.shared().recover(run);
+        }
+        Ok(engine)
+    }
+}
+
+impl From<Crew> for CrewDir {
+    fn from(crew: Crew) -> CrewDir {
+        CrewDir { crew, dir: None }
+    }
+}

@@ -1,0 +1,248 @@
+//! What the engine and its drivers share, and which runs are being driven.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use boathouse_core::Run;
+use boathouse_core::crew::Crew;
+use boathouse_core::crew::check::Catalog;
+use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::run::event::Recorded;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::driver::{Ask, Driver, Stopped};
+use crate::feed::{Feed, Watch};
+use crate::journal::{Journal, JournalError};
+use crate::provider::Providers;
+use crate::settings::SharedSettings;
+use crate::tool::Tools;
+
+use super::CommandError;
+use super::takeover::Waiting;
+
+/// What the engine and its drivers share.
+pub(crate) struct Shared {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) providers: Providers,
+    pub(crate) tools: Tools,
+    pub(crate) settings: SharedSettings,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) disconnect_grace: Duration,
+    /// Fires when drivers are to stop as in a crash.
+    pub(crate) interrupt: CancellationToken,
+    /// Owns the drivers.
+    pub(crate) drivers: TaskTracker,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    closing: bool,
+    live: HashMap<RunId, Live>,
+    feeds: HashMap<RunId, Weak<Feed>>,
+    /// Feeds when dead ones were last taken out.
+    feeds_then: usize,
+    /// Crew versions that some run uses.
+    versions: HashMap<Arc<str>, Weak<Crew>>,
+    dirs: HashMap<String, PathBuf>,
+}
+
+/// A run that has a driver.
+struct Live {
+    commands: mpsc::UnboundedSender<Ask>,
+    gone: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        providers: Providers,
+        tools: Tools,
+        cancel_grace: Duration,
+        disconnect_grace: Duration,
+    ) -> Shared {
+        Shared {
+            journal,
+            providers,
+            tools,
+            settings: SharedSettings::default(),
+            cancel_grace,
+            disconnect_grace,
+            interrupt: CancellationToken::new(),
+            drivers: TaskTracker::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    /// A panic while the lock is held would leave at worst an entry too many, so the table stays usable.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder of a crew that is served from one.
+    pub(crate) fn crew_dir(&self, crew: &str) -> Option<PathBuf> {
+        self.table().dirs.get(crew).cloned()
+    }
+
+    pub(super) fn set_crew_dir(&self, crew: &str, dir: PathBuf) {
+        self.table().dirs.insert(crew.to_owned(), dir);
+    }
+
+    /// What the program has: crews are checked against it.
+    pub(crate) fn catalog(&self) -> Catalog {
+        Catalog { tools: self.tools.specs(), providers: self.providers.names() }
+    }
+
+    /// Refuses new runs from now on.
+    pub(super) fn close(&self) {
+        self.table().closing = true;
+    }
+
+    /// The runs that have a driver.
+    pub(super) fn live(&self) -> Vec<RunId> {
+        self.table().live.keys().cloned().collect()
+    }
+
+    /// Fires when the run has no driver; `None` if it has none now.
+    pub(super) fn until_rest(&self, run: &RunId) -> Option<CancellationToken> {
+        self.table().live.get(run).map(|live| live.gone.clone())
+    }
+
+    /// A crew version that some run uses.
+    pub(super) fn version_in_use(&self, hash: &str) -> Option<Arc<Crew>> {
+        self.table().versions.get(hash).and_then(Weak::upgrade)
+    }
+
+    /// Remembers a crew version for as long as some run uses it.
+    pub(super) fn keep_version(&self, crew: &Arc<Crew>) {
+        let mut table = self.table();
+        table.versions.retain(|_, version| version.strong_count() > 0);
+        table.versions.insert(crew.hash.clone(), Arc::downgrade(crew));
+    }
+
+    /// Takes a run off the table although commands may wait.
+    pub(super) fn drop_out(&self, run: &RunId) {
+        self.table().remove(run);
+    }
+
+    /// The feed of a run that is driven or watched.
+    pub(super) fn feed(&self, run: &RunId) -> Option<Arc<Feed>> {
+        self.table().feeds.get(run).and_then(Weak::upgrade)
+    }
+
+    /// Takes a run off the table, if no command is waiting. Called by its driver when the run rests.
+    pub(crate) fn leave(
+        &self,
+        run: &RunId,
+        commands: &mut mpsc::UnboundedReceiver<Ask>,
+        backlog: &mut VecDeque<Ask>,
+    ) -> bool {
+        let mut table = self.table();
+        // Commands are sent under the same lock: none can come after this look.
+        while let Ok(ask) = commands.try_recv() {
+            backlog.push_back(ask);
+        }
+        if !backlog.is_empty() {
+            return false;
+        }
+        table.remove(run);
+        true
+    }
+
+    /// Starts a run's driver; tells when the run is in the journal. With `deltas` the run is watched from its first event.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        run: Run,
+        first: Recorded,
+        clock: Clock,
+        deltas: Option<bool>,
+    ) -> Option<(oneshot::Receiver<Result<(), JournalError>>, Option<Watch>)> {
+        let id = run.id().clone();
+        let (created, when_created) = oneshot::channel();
+        let (feed, commands) = self.table().enter(&id)?;
+        let watch =
+            deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
+        let mut driver = Driver::begin(self.clone(), run, first, clock, feed.clone(), commands);
+        let shared = self.clone();
+        self.drivers.spawn(async move {
+            let stopped = driver.drive(Some(created)).await;
+            shared.finish(&id, &feed, driver, &stopped);
+        });
+        Some((when_created, watch))
+    }
+
+    /// Sends a command to a run's driver; a run without one gets one.
+    pub(super) fn send(self: &Arc<Self>, run: &RunId, ask: Ask) -> Result<(), CommandError> {
+        let mut table = self.table();
+        let Some(live) = table.live.get(run) else {
+            let (feed, commands) = table.enter(run).ok_or(CommandError::ShuttingDown)?;
+            drop(table);
+            self.take_over(run.clone(), feed, Waiting { asks: [ask].into(), commands });
+            return Ok(());
+        };
+        // The receiver lives as long as the entry.
+        let _ = live.commands.send(ask);
+        Ok(())
+    }
+
+    /// Goes on with a run from its log. Nothing happens if it is being driven.
+    pub(super) fn recover(self: &Arc<Self>, run: RunId) {
+        let entered = {
+            let mut table = self.table();
+            if table.live.contains_key(&run) { None } else { table.enter(&run) }
+        };
+        if let Some((feed, commands)) = entered {
+            self.take_over(run, feed, Waiting { asks: VecDeque::new(), commands });
+        }
+    }
+
+    /// After a driver has stopped.
+    pub(super) fn finish(&self, id: &RunId, feed: &Feed, mut driver: Driver, stopped: &Stopped) {
+        match stopped {
+            Stopped::AtRest => return,
+            Stopped::Interrupted => {}
+            Stopped::Lost(error) => tracing::error!(run = %id, %error, "the run was lost to this process"),
+        }
+        self.table().remove(id);
+        feed.close();
+        driver.refuse_rest(|| match stopped {
+            Stopped::Lost(error) => CommandError::Journal(error.clone()),
+            Stopped::AtRest | Stopped::Interrupted => CommandError::ShuttingDown,
+        });
+    }
+}
+
+impl Table {
+    /// Enters a run that is going to be driven; `None` when the engine closes.
+    fn enter(&mut self, run: &RunId) -> Option<(Arc<Feed>, mpsc::UnboundedReceiver<Ask>)> {
+        if self.closing {
+            return None;
+        }
+        let (commands, receiver) = mpsc::unbounded_channel();
+        self.live.insert(run.clone(), Live { commands, gone: CancellationToken::new() });
+        let feed = match self.feeds.get(run).and_then(Weak::upgrade) {
+            Some(feed) => feed,
+            None => {
+                let feed = Arc::new(Feed::new(Seq(0)));
+                self.feeds.insert(run.clone(), Arc::downgrade(&feed));
+                feed
+            }
+        };
+        if self.feeds.len() > 2 * self.feeds_then + 64 {
+            self.feeds.retain(|_, feed| feed.strong_count() > 0);
+            self.feeds_then = self.feeds.len();
+        }
+        Some((feed, receiver))
+    }
+
+    fn remove(&mut self, run: &RunId) {
+        if let Some(live) = self.live.remove(run) {
+            live.gone.cancel();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Going on with a run from its log: after a pause, a restart or a crash.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use boathouse_core::Run;
+use boathouse_core::crew::Crew;
+use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::run::admit::admit;
+use boathouse_core::run::{ReplayError, call};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::crew_dir;
+use crate::driver::{Ask, Driver};
+use crate::feed::Feed;
+use crate::journal::{JournalError, RunRow};
+
+use super::CommandError;
+use super::shared::Shared;
+
+/// Events that are read from the journal at once.
+const PAGE: usize = 500;
+
+/// Commands that came while a run was being taken over.
+pub(super) struct Waiting {
+    pub(super) asks: VecDeque<Ask>,
+    pub(super) commands: mpsc::UnboundedReceiver<Ask>,
+}
+
+impl Shared {
+    /// Spawns what takes a run over and drives it. The run is on the table already.
+    pub(super) fn take_over(self: &Arc<Self>, run: RunId, feed: Arc<Feed>, mut waiting: Waiting) {
+        let shared = self.clone();
+        self.drivers.spawn(async move {
+            match shared.claim(&run, &mut waiting).await {
+                Ok(None) => feed.close(),
+                Ok(Some((claimed, lease))) => {
+                    feed.skip_to(claimed.seq());
+                    let clock = Clock::new(claimed.last_at());
+                    let taken_over = call::taken_over(&claimed);
+                    let Waiting { asks, commands } = waiting;
+                    let mut driver =
+                        Driver::resume(shared.clone(), claimed, Some(lease), clock, feed.clone(), commands);
+                    let stopped = driver.go_on(taken_over, asks).await;
+                    shared.finish(&run, &feed, driver, &stopped);
+                }
+                Err(error) => {
+                    if !matches!(error, JournalError::UnknownRun(_)) {
+                        tracing::error!(%run, %error, "the run cannot go on");
+                    }
+                    shared.drop_out(&run);
+                    feed.close();
+                    waiting.refuse(&error);
+                }
+            }
+        });
+    }
+
+    /// Claims a run and replays it. `None` if it has ended: then the commands have been answered.
+    async fn claim(
+        &self,
+        id: &RunId,
+        waiting: &mut Waiting,
+    ) -> Result<Option<(Run, crate::journal::Lease)>, JournalError> {
+        let row = self.journal.run(id).await?.ok_or_else(|| JournalError::UnknownRun(id.clone()))?;
+        if row.state.is_ended() {
+            let run = self.replay(&row).await?;
+            loop {
+                waiting.answer(&run);
+                if self.leave(id, &mut waiting.commands, &mut waiting.asks) {
+                    return Ok(None);
+                }
+            }
+        }
+        let (lease, row) = self.journal.claim(id).await?;
+        Ok(Some((self.replay(&row).await?, lease)))
+    }
+
+    /// Reads a run from the journal.
+    pub(super) async fn replay(&self, row: &RunRow) -> Result<Run, JournalError> {
+        let crew = self.version(&row.crew_hash, &row.crew).await?;
+        let corrupt = |error: ReplayError| JournalError::Corrupt(error.to_string());
+        let mut run: Option<Run> = None;
+        loop {
+            let after = run.as_ref().map_or(Seq(0), Run::seq);
+            let page = self.journal.read(&row.run, after, PAGE).await?;
+            for stored in &page {
+                match &mut run {
+                    None => {
+                        let begun = Run::begin(row.run.clone(), crew.clone(), &stored.recorded);
+                        run = Some(begun.map_err(corrupt)?);
+                    }
+                    Some(run) => run.apply(&stored.recorded).map_err(corrupt)?,
+                }
+            }
+            if page.len() < PAGE {
+                return run.ok_or_else(|| JournalError::UnknownRun(row.run.clone()));
+            }
+        }
+    }
+
+    /// The crew that a run began with: one that is served, in use, or compiled again from the journal.
+    async fn version(&self, hash: &Arc<str>, name: &str) -> Result<Arc<Crew>, JournalError> {
+        let served = self.settings.crew(name).filter(|crew| crew.hash == *hash);
+        if let Some(crew) = served.or_else(|| self.version_in_use(hash)) {
+            return Ok(crew);
+        }
+        let corrupt = |why: String| JournalError::Corrupt(format!("crew {name}, version {hash}: {why}"));
+        let kept = self.journal.crew(hash).await?.ok_or_else(|| corrupt("not in the journal".to_owned()))?;
+        let source = serde_json::from_str(&kept).map_err(|error| corrupt(error.to_string()))?;
+        let crew =
+            crew_dir::compile(source, name, &self.catalog()).map_err(|error| corrupt(error.to_string()))?;
+        let crew = Arc::new(crew);
+        self.keep_version(&crew);
+        Ok(crew)
+    }
+}
+
+impl Waiting {
+    /// Answers the commands to a run that has ended.
+    fn answer(&mut self, run: &Run) {
+        for Ask { command, done } in self.asks.drain(..) {
+            // Whoever asked may have gone.
+            let _ = done.send(admit(run, &command).map(|_| ()).map_err(CommandError::Refused));
+        }
+    }
+
+    fn refuse(&mut self, error: &JournalError) {
+        self.commands.close();
+        while let Ok(ask) = self.commands.try_recv() {
+            self.asks.push_back(ask);
+        }
+        for ask in self.asks.drain(..) {
+            // Whoever asked may have gone.
+            let _ = ask.done.send(Err(match error {
+                JournalError::UnknownRun(run) => CommandError::UnknownRun(run.clone()),
+                other => CommandError::Journal(other.clone()),
+            }));
+        }
+    }
+}
