@@ -58,7 +58,7 @@ fn readers_at_any_time(limits: FeedLimits) {
             let readers: Vec<_> = [(0, true), (0, true), (1, false)]
                 .into_iter()
                 .map(|(after, deltas)| {
-                    let (feed, log) = (bench.feed.clone(), bench.log.clone());
+                    let (feed, log) = (bench.feed.clone(), bench.log.journal.clone());
                     thread::spawn(move || {
                         let watch = Watch::live(feed, log, RunId::from("r"), Seq(after), deltas);
                         block_on(read_to_the_end(watch, after, 5));

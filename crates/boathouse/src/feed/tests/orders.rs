@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::cases::poll;
 use super::*;
 
 #[derive(Clone, Debug)]
