@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 mod arguments;
 pub mod call;
+pub mod command;
+mod process;
 pub mod registry;
 
 pub use call::{CallLimits, ToolEnd, abandoned_count, call};

@@ -8,6 +8,7 @@ use boathouse_core::crew::{ToolDef, ToolKind, ToolSpec};
 use serde_json::Value;
 
 use super::arguments::Arguments;
+use super::command::CommandTool;
 use super::{Stop, Tool, ToolCx, ToolError};
 
 /// Registered tools. Cheap to clone; what was handed out never changes.
@@ -103,7 +104,8 @@ fn is_tool_name(name: &str) -> bool {
 
 /// The tool that a crew's definition means, with the definition's spec: its timeout, effect and schema hold.
 ///
-/// `None` if it should be registered and is not. It is cheap for registered tools, and compiles a small schema for
+/// `None` if it should be registered and is not. A definition that cannot work gives a tool that refuses every call
+/// and says why. It is cheap for registered tools, and compiles a small schema for
 /// the others: once a run is often enough.
 pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
     match &def.kind {
@@ -123,7 +125,10 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
                 checked(def.spec.clone(), registered.tool.clone())
             })
         }
-        ToolKind::Command(_) => None,
+        ToolKind::Command(command) => Some(match CommandTool::new(def.spec.clone(), command) {
+            Ok(tool) => checked(def.spec.clone(), Arc::new(tool)),
+            Err(problem) => refusing(def.spec.clone(), &problem),
+        }),
     }
 }
 
@@ -131,11 +136,13 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
 fn checked(spec: Arc<ToolSpec>, tool: Arc<dyn Tool>) -> Arc<dyn Tool> {
     match Arguments::compile(&spec.parameters) {
         Ok(arguments) => Arc::new(Checked { spec, tool, arguments: Arc::new(arguments) }),
-        Err(problem) => {
-            let why = format!("the tool `{}` cannot be called: its schema is broken: {problem}", spec.name);
-            Arc::new(Refusing { spec, why })
-        }
+        Err(problem) => refusing(spec, &format!("its schema is broken: {problem}")),
     }
+}
+
+fn refusing(spec: Arc<ToolSpec>, problem: &str) -> Arc<dyn Tool> {
+    let why = format!("the tool `{}` cannot be called: {problem}", spec.name);
+    Arc::new(Refusing { spec, why })
 }
 
 /// A tool behind its schema.
