@@ -12,8 +12,12 @@ use bytes::Bytes;
 
 pub mod contract;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use memory::MemoryJournal;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteJournal;
 
 /// Keeps the events of runs.
 ///

@@ -81,3 +81,33 @@ mod memory {
         assert_eq!(journal.crew("h0").await.unwrap(), None);
     }
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+    use boathouse::journal::SqliteJournal;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let number = std::sync::atomic::AtomicU32::new(0);
+        contract::check_all(async || {
+            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Arc::new(SqliteJournal::open(folder.path().join(format!("{number}.db"))).await.unwrap())
+                as Arc<dyn Journal>
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_contract_when_the_file_is_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let number = std::sync::atomic::AtomicU32::new(0);
+        contract::check_all(async || {
+            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = folder.path().join(format!("{number}.db"));
+            Arc::new(SqliteJournal::open_shared(path).await.unwrap()) as Arc<dyn Journal>
+        })
+        .await;
+    }
+}

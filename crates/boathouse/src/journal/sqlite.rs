@@ -1,0 +1,280 @@
+//! A journal in one SQLite file.
+//!
+//! One task owns the only connection that writes. It takes everything that is queued, commits it in one transaction
+//! with `synchronous=FULL`, and acknowledges it then: the more runs write at once, the fewer transactions each costs.
+//! A few other connections read. Events of runs at work are also kept in memory, so that their readers need no query.
+
+mod batch;
+mod lock;
+mod recent;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
+use boathouse_core::run::event::RunState;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Row};
+use tokio::sync::oneshot;
+
+use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored, follows};
+use lock::ServerLock;
+use recent::Recent;
+use writer::{Write, Writer};
+
+/// Keeps events in a SQLite file, beside which SQLite keeps `-wal` and `-shm` files and we a `.lock` file.
+///
+/// An acknowledged write is on the disk. One process serves a file at a time. Close it with [`Journal::close`];
+/// dropping it instead is safe for the file, but writes that nobody waits for any more may be left out.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    path: PathBuf,
+    writer: Writer,
+    readers: SqlitePool,
+    /// `None` where another process may write to the file.
+    recent: Option<Arc<Recent>>,
+    lock: Mutex<Option<ServerLock>>,
+    closed: AtomicBool,
+}
+
+impl SqliteJournal {
+    /// Opens a journal, or makes a new one; the folder must exist. Must be called inside a tokio runtime.
+    ///
+    /// [`JournalError::Unavailable`] if the folder is missing, the file cannot be written, or another process serves
+    /// it; [`JournalError::Corrupt`] if it is something else than a journal; [`JournalError::NeedsUpgrade`] if a newer
+    /// version wrote it.
+    pub async fn open(path: impl AsRef<Path>) -> Result<SqliteJournal, JournalError> {
+        let path = schema::make_file(path.as_ref())?;
+        let lock = ServerLock::take(&path)?;
+        Self::start(path, Some(lock)).await
+    }
+
+    /// Opens a journal that other processes may have open at the same time, as tests do to see the fence hold.
+    pub async fn open_shared(path: impl AsRef<Path>) -> Result<SqliteJournal, JournalError> {
+        Self::start(schema::make_file(path.as_ref())?, None).await
+    }
+
+    async fn start(path: PathBuf, lock: Option<ServerLock>) -> Result<SqliteJournal, JournalError> {
+        let mut connection = schema::connect(&path).await?;
+        schema::migrate(&mut connection, &path).await?;
+        if lock.is_some() {
+            schema::drop_unused_crews(&mut connection).await?;
+        }
+        let recent = lock.is_some().then(|| Arc::new(Recent::default()));
+        let readers = schema::readers(&path);
+        let writer = Writer::start(path.clone(), connection, recent.clone());
+        Ok(SqliteJournal {
+            path,
+            writer,
+            readers,
+            recent,
+            lock: Mutex::new(lock),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The file, as an absolute path without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn readers(&self) -> Result<&SqlitePool, JournalError> {
+        if self.closed.load(Ordering::Acquire) { Err(JournalError::Closed) } else { Ok(&self.readers) }
+    }
+
+    async fn write<T>(
+        &self,
+        write: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Write,
+    ) -> Result<T, JournalError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(JournalError::Closed);
+        }
+        let (done, outcome) = oneshot::channel();
+        self.writer.send(write(done)).await?;
+        outcome.await.unwrap_or(Err(JournalError::Closed))
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn create(&self, new: NewRun) -> Result<Lease, JournalError> {
+        if !follows(&new.events, Seq(0)) {
+            return Err(JournalError::Conflict(new.run));
+        }
+        self.write(|done| Write::Create { new, lease: Lease { epoch: 1, id: uuid::Uuid::now_v7() }, done })
+            .await
+    }
+
+    async fn append(&self, append: Append) -> Result<(), JournalError> {
+        let after = append.events.first().and_then(|first| first.recorded.seq.0.checked_sub(1));
+        match after {
+            Some(after) if after <= MAX_SEQ && follows(&append.events, Seq(after)) => {
+                self.write(|done| Write::Append { append, after: Seq(after), done }).await
+            }
+            Some(_) | None => Err(JournalError::Conflict(append.run)),
+        }
+    }
+
+    async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError> {
+        let run = run.clone();
+        self.write(|done| Write::Claim { run, lease: uuid::Uuid::now_v7(), done }).await
+    }
+
+    async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
+        let readers = self.readers()?;
+        if let Some(events) = self.recent.as_ref().and_then(|recent| recent.read(run, after, limit)) {
+            return Ok(events);
+        }
+        if after.0 > MAX_SEQ || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "SELECT json FROM events WHERE run = (SELECT key FROM runs WHERE id = $1) AND seq > $2 ORDER BY seq LIMIT $3",
+        )
+        .bind(run.as_str())
+        .bind(after.0.cast_signed())
+        .bind(to_limit(limit))
+        .fetch_all(readers)
+        .await
+        .map_err(schema::error)?;
+        rows.iter()
+            .zip(after.0 + 1..)
+            .map(|(row, seq)| {
+                let json = row.try_get::<Vec<u8>, _>(0).map_err(schema::error)?;
+                match Stored::from_json(json) {
+                    Ok(event) if event.recorded.seq == Seq(seq) => Ok(Arc::new(event)),
+                    Ok(event) => Err(JournalError::Corrupt(format!(
+                        "run {run} has event {} where event {seq} should be",
+                        event.recorded.seq
+                    ))),
+                    Err(JournalError::Corrupt(why)) => {
+                        Err(JournalError::Corrupt(format!("event {seq} of run {run}: {why}")))
+                    }
+                    Err(other) => Err(other),
+                }
+            })
+            .collect()
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunRow>, JournalError> {
+        let readers = self.readers()?;
+        if let Some(row) = self.recent.as_ref().and_then(|recent| recent.row(run)) {
+            return Ok(Some(row));
+        }
+        let row = sqlx::query(concat_row!("SELECT ", " FROM runs WHERE id = $1"))
+            .bind(run.as_str())
+            .fetch_optional(readers)
+            .await
+            .map_err(schema::error)?;
+        row.map(|row| to_row(&row, 0)).transpose()
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
+        let mut sql = QueryBuilder::new(concat_row!("SELECT ", " FROM runs WHERE TRUE"));
+        if let Some(crew) = &query.crew {
+            sql.push(" AND crew = ").push_bind(crew);
+        }
+        if let Some(state) = query.state {
+            sql.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(thread) = &query.thread {
+            sql.push(" AND thread = ").push_bind(thread.as_str());
+        }
+        if let Some((at, run)) = &query.before {
+            sql.push(" AND (created_at, id) < (")
+                .push_bind(at.0)
+                .push(", ")
+                .push_bind(run.as_str())
+                .push(")");
+        }
+        sql.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(to_limit(query.limit));
+        let rows = sql.build().fetch_all(self.readers()?).await.map_err(schema::error)?;
+        rows.iter().map(|row| to_row(row, 0)).collect()
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
+        let rows =
+            sqlx::query("SELECT id FROM runs WHERE state IN ('queued', 'running') ORDER BY created_at, id")
+                .fetch_all(self.readers()?)
+                .await
+                .map_err(schema::error)?;
+        rows.iter().map(|row| Ok(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?))).collect()
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
+        let run = run.clone();
+        self.write(|done| Write::Delete { run, done }).await
+    }
+
+    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
+        let (hash, source) = (hash.to_owned(), source.to_owned());
+        self.write(|done| Write::PutCrew { hash, source, done }).await
+    }
+
+    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
+        let row = sqlx::query("SELECT source FROM crews WHERE hash = $1")
+            .bind(hash)
+            .fetch_optional(self.readers()?)
+            .await
+            .map_err(schema::error)?;
+        row.map(|row| row.try_get(0).map_err(schema::error)).transpose()
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn check(&self) -> Result<(), JournalError> {
+        self.write(|done| Write::Check { done }).await
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.readers.close().await;
+        self.writer.close().await;
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// SQLite's integers are signed.
+const MAX_SEQ: u64 = i64::MAX as u64 - (1 << 32);
+
+fn to_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Puts the columns that [`to_row`] reads between two pieces of SQL.
+macro_rules! concat_row {
+    ($before:literal, $after:literal) => {
+        concat!($before, "id, crew, crew_hash, thread, state, seq, created_at, updated_at", $after)
+    };
+}
+use concat_row;
+
+/// Reads a row, whose first column is `first`.
+fn to_row(row: &SqliteRow, first: usize) -> Result<RunRow, JournalError> {
+    let text = |column: usize| row.try_get::<String, _>(first + column).map_err(schema::error);
+    let number = |column: usize| row.try_get::<i64, _>(first + column).map_err(schema::error);
+    let run = RunId::from(text(0)?);
+    let state = text(4)?;
+    let state = to_state(&state)
+        .ok_or_else(|| JournalError::Corrupt(format!("run {run} is in the unknown state `{state}`")))?;
+    Ok(RunRow {
+        crew: text(1)?,
+        crew_hash: text(2)?.into(),
+        thread: ThreadId::from(text(3)?),
+        state,
+        seq: Seq(number(5)?.cast_unsigned()),
+        created_at: Timestamp(number(6)?),
+        updated_at: Timestamp(number(7)?),
+        run,
+    })
+}
+
+fn to_state(word: &str) -> Option<RunState> {
+    serde_json::from_value(serde_json::Value::from(word)).ok()
+}

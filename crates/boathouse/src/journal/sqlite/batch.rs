@@ -1,0 +1,263 @@
+//! One transaction for many writes: one statement for each kind of them, sent to SQLite in one piece.
+//!
+//! What is to be written travels in three arguments: `$1`, the appends, and `$2`, the other writes, as JSON arrays, and
+//! `$3`, the events' own JSON, end to end. Events are cut out of `$3` by place and length and so stay as they are.
+//! All statements before the last `UPDATE` of a run see it as it was; so all of them agree on whether a write holds.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use boathouse_core::ids::RunId;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::writer::Write;
+use super::{concat_row, to_row};
+use crate::journal::{Lease, RunRow, Stored};
+
+/// Appends. Rows: 0, the place in `$1` of one that does not hold, whether there is such a run.
+const APPENDS: &str = "
+    SELECT 0, a.key, r.key IS NOT NULL
+        FROM json_each($1) a LEFT JOIN runs r ON r.id = a.value->>0
+        WHERE r.key IS NULL OR (r.epoch, r.lease, r.seq) <> (a.value->>1, a.value->>2, a.value->>3);
+    INSERT INTO events (run, seq, json)
+        SELECT r.key, r.seq + 1 + e.key, CAST(substr($3, (e.value >> 32) + 1, e.value & 4294967295) AS TEXT)
+        FROM json_each($1) a CROSS JOIN runs r CROSS JOIN json_each(a.value, '$[7]') e
+        WHERE r.id = a.value->>0 AND (r.epoch, r.lease, r.seq) = (a.value->>1, a.value->>2, a.value->>3);
+    UPDATE runs SET seq = a.value->>4, state = a.value->>5, updated_at = a.value->>6
+        FROM json_each($1) a
+        WHERE runs.id = a.value->>0
+            AND (runs.epoch, runs.lease, runs.seq) = (a.value->>1, a.value->>2, a.value->>3);
+";
+
+/// Everything else. `$2` is an object of arrays. Rows: 1, the place of a run that exists already; 2, the place of a run
+/// that is deleted; 3, the place of a run that is claimed, its epoch, its columns.
+const OTHERS: &str = concat_row!(
+    "
+    INSERT INTO crews (hash, source) SELECT c.value->>0, c.value->>1
+        FROM json_each($2, '$.crews') c WHERE TRUE ON CONFLICT DO NOTHING;
+    SELECT 1, n.key FROM json_each($2, '$.creates') n JOIN runs r ON r.id = n.value->>0;
+    INSERT INTO runs (id, epoch, lease, seq, state, updated_at, crew, crew_hash, thread, created_at)
+        SELECT n.value->>0, n.value->>1, n.value->>2, n.value->>4, n.value->>5, n.value->>6,
+               n.value->>8, n.value->>9, n.value->>10, n.value->>11
+        FROM json_each($2, '$.creates') n WHERE TRUE ON CONFLICT (id) DO NOTHING;
+    INSERT INTO events (run, seq, json)
+        SELECT r.key, 1 + e.key, CAST(substr($3, (e.value >> 32) + 1, e.value & 4294967295) AS TEXT)
+        FROM json_each($2, '$.creates') n CROSS JOIN runs r CROSS JOIN json_each(n.value, '$[7]') e
+        WHERE r.id = n.value->>0 AND r.lease = n.value->>2;
+    SELECT 2, d.key FROM json_each($2, '$.deletes') d JOIN runs r ON r.id = d.value;
+    DELETE FROM runs WHERE id IN (SELECT d.value FROM json_each($2, '$.deletes') d);
+    UPDATE runs SET epoch = epoch + 1, lease = c.value->>1 FROM json_each($2, '$.claims') c WHERE runs.id = c.value->>0;
+    SELECT 3, c.place, epoch, ",
+    "
+        FROM (SELECT key AS place, value->>0 AS run FROM json_each($2, '$.claims')) c JOIN runs ON id = c.run;
+"
+);
+
+/// What became of one write of a batch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was written.
+    Written,
+    /// There is no such run.
+    UnknownRun,
+    /// Another wrote or holds the run.
+    Conflict,
+    /// There is such a run.
+    Exists,
+    /// The run is claimed.
+    Claimed(u64, Box<RunRow>),
+}
+
+/// The text of the two transactions, made once.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    appends: Arc<str>,
+    all: Arc<str>,
+}
+
+impl Transactions {
+    pub(super) fn new() -> Transactions {
+        Transactions {
+            appends: format!("BEGIN IMMEDIATE;{APPENDS}COMMIT").into(),
+            all: format!("BEGIN IMMEDIATE;{OTHERS}{APPENDS}COMMIT").into(),
+        }
+    }
+
+    /// Commits the writes, of which no two are for one run, and tells what became of each, in their order.
+    ///
+    /// After an error nothing of them is written, and a transaction may still be open.
+    pub(super) async fn commit(
+        &self,
+        connection: &mut SqliteConnection,
+        writes: &[Write],
+    ) -> Result<Vec<Outcome>, sqlx::Error> {
+        let arguments = Arguments::of(writes);
+        let sql = if arguments.others.is_some() { &self.all } else { &self.appends };
+        // Several statements in one prepared query: SQLite's driver runs them all in one go on its own thread.
+        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(arguments.appends)
+            .bind(arguments.others)
+            .bind(arguments.events)
+            .fetch_all(connection)
+            .await?;
+        let mut outcomes: Vec<_> = arguments.places.unless_told.into_iter().collect();
+        for row in &rows {
+            let place = |places: &[usize]| -> Result<usize, sqlx::Error> {
+                let place = usize::try_from(row.try_get::<i64, _>(1)?).ok();
+                place.and_then(|place| places.get(place).copied()).ok_or(sqlx::Error::RowNotFound)
+            };
+            let (place, outcome) = match row.try_get::<i64, _>(0)? {
+                0 if row.try_get(2)? => (place(&arguments.places.appends)?, Outcome::Conflict),
+                0 => (place(&arguments.places.appends)?, Outcome::UnknownRun),
+                1 => (place(&arguments.places.creates)?, Outcome::Exists),
+                2 => (place(&arguments.places.deletes)?, Outcome::Written),
+                _ => (place(&arguments.places.claims)?, claimed(row)?),
+            };
+            outcomes[place] = outcome;
+        }
+        Ok(outcomes)
+    }
+}
+
+fn claimed(row: &SqliteRow) -> Result<Outcome, sqlx::Error> {
+    let epoch = row.try_get::<i64, _>(2)?.cast_unsigned();
+    let row = to_row(row, 3).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Outcome::Claimed(epoch, Box::new(row)))
+}
+
+/// The arguments of a transaction.
+struct Arguments {
+    appends: String,
+    /// `None` where there are only appends.
+    others: Option<String>,
+    events: Vec<u8>,
+    places: Places,
+}
+
+/// Where each write is in the batch, by its place in its array.
+#[derive(Default)]
+struct Places {
+    appends: Vec<usize>,
+    creates: Vec<usize>,
+    deletes: Vec<usize>,
+    claims: Vec<usize>,
+    /// What became of each write if no row says otherwise.
+    unless_told: Vec<Outcome>,
+}
+
+impl Arguments {
+    fn of(writes: &[Write]) -> Arguments {
+        let mut places = Places::default();
+        let mut events = Vec::with_capacity(writes.iter().map(Write::bytes).sum());
+        let mut appends = Array::default();
+        let (mut crews, mut creates) = (Array::default(), Array::default());
+        let (mut deletes, mut claims) = (Array::default(), Array::default());
+        for (place, write) in writes.iter().enumerate() {
+            places.unless_told.push(match write {
+                Write::Append { append, after, .. } => {
+                    places.appends.push(place);
+                    let array = appends.next();
+                    head(array, &append.run, append.lease, after.0, &append.events, append.state.as_str());
+                    pieces(array, &append.events, &mut events);
+                    array.push(']');
+                    Outcome::Written
+                }
+                Write::Create { new, lease, .. } => {
+                    places.creates.push(place);
+                    let array = creates.next();
+                    head(array, &new.run, *lease, 0, &new.events, new.state.as_str());
+                    pieces(array, &new.events, &mut events);
+                    for field in [new.crew.as_str(), &new.crew_hash, new.thread.as_str()] {
+                        array.push(',');
+                        text(array, field);
+                    }
+                    let created_at = new.events.first().map_or(0, |first| first.recorded.at.0);
+                    let _ = write!(array, ",{created_at}]");
+                    Outcome::Written
+                }
+                Write::Claim { run, lease, .. } => {
+                    places.claims.push(place);
+                    let array = claims.next();
+                    array.push('[');
+                    text(array, run.as_str());
+                    let _ = write!(array, ",\"{}\"]", lease.as_simple());
+                    Outcome::UnknownRun
+                }
+                Write::Delete { run, .. } => {
+                    places.deletes.push(place);
+                    text(deletes.next(), run.as_str());
+                    Outcome::UnknownRun
+                }
+                Write::PutCrew { hash, source, .. } => {
+                    let array = crews.next();
+                    array.push('[');
+                    text(array, hash);
+                    array.push(',');
+                    text(array, source);
+                    array.push(']');
+                    Outcome::Written
+                }
+                Write::Check { .. } | Write::Close => Outcome::Written,
+            });
+        }
+        let only_appends = places.appends.len() == writes.len();
+        let others = (!only_appends).then(|| {
+            let (crews, creates) = (crews.end(), creates.end());
+            let (deletes, claims) = (deletes.end(), claims.end());
+            format!("{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims}}}")
+        });
+        Arguments { appends: appends.end(), others, events, places }
+    }
+}
+
+/// A JSON array in the making.
+#[derive(Default)]
+struct Array(String);
+
+impl Array {
+    fn next(&mut self) -> &mut String {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        &mut self.0
+    }
+
+    fn end(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('[');
+        }
+        self.0.push(']');
+        self.0
+    }
+}
+
+/// `["run", epoch, "lease", after, last, "state", at, ` of an append or a new run.
+fn head(array: &mut String, run: &RunId, lease: Lease, after: u64, events: &[Arc<Stored>], state: &str) {
+    let at = events.last().map_or(0, |last| last.recorded.at.0);
+    let last = after + events.len() as u64;
+    array.push('[');
+    text(array, run.as_str());
+    // An epoch that no run can have becomes one that no run has.
+    let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
+    let _ = write!(array, ",{epoch},\"{}\",{after},{last},\"{state}\",{at},", lease.id.as_simple());
+}
+
+/// Where each event begins in `$3`, and its length, in one number each.
+fn pieces(array: &mut String, stored: &[Arc<Stored>], events: &mut Vec<u8>) {
+    for (number, event) in stored.iter().enumerate() {
+        array.push(if number == 0 { '[' } else { ',' });
+        let _ = write!(array, "{}", (events.len() << 32) | event.json.len());
+        events.extend_from_slice(&event.json);
+    }
+    array.push(']');
+}
+
+fn text(array: &mut String, text: &str) {
+    // Run ids need no escapes; crews' names and sources may.
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        array.push('"');
+        array.push_str(text);
+        array.push('"');
+    } else {
+        array.push_str(&serde_json::Value::from(text).to_string());
+    }
+}

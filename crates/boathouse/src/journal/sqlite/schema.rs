@@ -1,0 +1,150 @@
+//! The file: how it is opened, its tables, and what SQLite's errors mean.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Row};
+
+use crate::journal::JournalError;
+
+/// "Boat" in ASCII, in the header of every journal.
+const APPLICATION_ID: i64 = 0x426f_6174;
+
+/// One step for each version of the tables; the last is today's. A step is never changed once it was released.
+const STEPS: [&str; 1] = [include_str!("schema/1.sql")];
+
+/// How long a statement waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// Makes the file if there is none, and returns its absolute path without symbolic links.
+pub(super) fn make_file(path: &Path) -> Result<PathBuf, JournalError> {
+    let unavailable = |why: String| JournalError::Unavailable(format!("{}: {why}", path.display()));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(unavailable(format!("there is no folder {}; create it first", folder.display())));
+    }
+    if path.is_dir() {
+        return Err(unavailable("this is a folder; name a file in it".to_owned()));
+    }
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|_| path.canonicalize())
+        .map_err(|error| unavailable(format!("the file cannot be written: {error}")))
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // The log is cut back to this many bytes when it has grown past them.
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging()
+}
+
+/// Opens the connection that writes.
+pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
+    let options = options(path).pragma("cache_size", "-16000").thread_name(|_| "journal-writer".to_owned());
+    options.connect().await.map_err(|sqlx| match error(sqlx) {
+        JournalError::Corrupt(why) => JournalError::Corrupt(format!("{}: {why}", path.display())),
+        JournalError::Unavailable(why) => JournalError::Unavailable(format!("{}: {why}", path.display())),
+        other => other,
+    })
+}
+
+/// The connections that read; they are opened as they are needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    let options = options(path).pragma("query_only", "ON").thread_name(|n| format!("journal-reader-{n}"));
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_lazy_with(options)
+}
+
+/// Makes the tables, or brings them up to today's version.
+pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), JournalError> {
+    let result = migrate_locked(connection, path).await;
+    if result.is_err() {
+        // There may be no transaction to roll back.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+    }
+    result
+}
+
+async fn migrate_locked(connection: &mut SqliteConnection, path: &Path) -> Result<(), JournalError> {
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(error)?;
+    let head = sqlx::query(
+        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),
+                (SELECT count(*) FROM sqlite_schema)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(error)?;
+    let head = |column: usize| head.try_get::<i64, _>(column).map_err(error);
+    let (version, application, tables) = (head(0)?, head(1)?, head(2)?);
+    if application != APPLICATION_ID && tables > 0 {
+        return Err(JournalError::Corrupt(format!(
+            "{} is a SQLite database of another program; choose another file",
+            path.display()
+        )));
+    }
+    let known = STEPS.len() as i64;
+    if version > known {
+        return Err(JournalError::NeedsUpgrade(format!(
+            "{} has tables of version {version}, and this program knows version {known}; use a newer boathouse",
+            path.display()
+        )));
+    }
+    for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        sqlx::raw_sql(*step).execute(&mut *connection).await.map_err(error)?;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(error)?;
+    Ok(())
+}
+
+/// Forgets crew sources that no run uses. Those that are served are put again before the next run.
+pub(super) async fn drop_unused_crews(connection: &mut SqliteConnection) -> Result<(), JournalError> {
+    sqlx::raw_sql("DELETE FROM crews WHERE hash NOT IN (SELECT crew_hash FROM runs)")
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(error)
+}
+
+/// SQLite's primary result code; `None` if the error is not SQLite's.
+/// Source: <https://www.sqlite.org/rescode.html>.
+pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
+    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+/// What a failure means to the journal's callers.
+pub(super) fn error(error: sqlx::Error) -> JournalError {
+    const CORRUPT: u32 = 11;
+    const NOT_A_DATABASE: u32 = 26;
+    match (code(&error), &error) {
+        (Some(NOT_A_DATABASE), _) => JournalError::Corrupt("the file is not a SQLite database".to_owned()),
+        (Some(CORRUPT), _) | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+            JournalError::Corrupt(error.to_string())
+        }
+        (_, sqlx::Error::PoolClosed) => JournalError::Closed,
+        _ => JournalError::Unavailable(error.to_string()),
+    }
+}

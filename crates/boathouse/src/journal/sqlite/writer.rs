@@ -1,0 +1,307 @@
+//! The task that writes.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use boathouse_core::ids::{RunId, Seq};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+use super::batch::{Outcome, Transactions};
+use super::recent::Recent;
+use super::schema;
+use crate::journal::{Append, JournalError, Lease, NewRun, RunRow};
+
+/// Writes that may wait; more wait at the caller.
+const QUEUE: usize = 1024;
+
+/// Writes of one transaction.
+const BATCH: usize = 512;
+
+/// Bytes of events from which on a transaction takes no more writes.
+const BATCH_BYTES: usize = 8 << 20;
+
+type Done<T> = oneshot::Sender<Result<T, JournalError>>;
+
+/// Something to write, and whom to tell.
+pub(super) enum Write {
+    Create {
+        new: NewRun,
+        lease: Lease,
+        done: Done<Lease>,
+    },
+    /// The events are numbered from `after` + 1.
+    Append {
+        append: Append,
+        after: Seq,
+        done: Done<()>,
+    },
+    Claim {
+        run: RunId,
+        lease: uuid::Uuid,
+        done: Done<(Lease, RunRow)>,
+    },
+    Delete {
+        run: RunId,
+        done: Done<bool>,
+    },
+    PutCrew {
+        hash: String,
+        source: String,
+        done: Done<()>,
+    },
+    /// Writes nothing, but in a transaction.
+    Check {
+        done: Done<()>,
+    },
+    /// Writes what is queued, and ends.
+    Close,
+}
+
+impl Write {
+    fn run(&self) -> Option<&RunId> {
+        match self {
+            Write::Create { new, .. } => Some(&new.run),
+            Write::Append { append, .. } => Some(&append.run),
+            Write::Claim { run, .. } | Write::Delete { run, .. } => Some(run),
+            Write::PutCrew { .. } | Write::Check { .. } | Write::Close => None,
+        }
+    }
+
+    /// Bytes of its events.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Write::Create { new: NewRun { events, .. }, .. }
+            | Write::Append { append: Append { events, .. }, .. } => {
+                events.iter().map(|event| event.json.len()).sum()
+            }
+            Write::PutCrew { source, .. } => source.len(),
+            Write::Claim { .. } | Write::Delete { .. } | Write::Check { .. } | Write::Close => 0,
+        }
+    }
+
+    /// Tells the caller that nothing was written. A caller that has gone does not hear it.
+    fn fail(self, error: JournalError) {
+        match self {
+            Write::Create { done, .. } => drop(done.send(Err(error))),
+            Write::Claim { done, .. } => drop(done.send(Err(error))),
+            Write::Delete { done, .. } => drop(done.send(Err(error))),
+            Write::Append { done, .. } | Write::PutCrew { done, .. } | Write::Check { done } => {
+                drop(done.send(Err(error)));
+            }
+            Write::Close => {}
+        }
+    }
+
+    /// Tells the caller what became of it, once it is committed.
+    fn finish(self, outcome: Outcome, recent: Option<&Recent>) {
+        match (self, outcome) {
+            (Write::Create { new, lease, done }, Outcome::Written) => {
+                if let Some(recent) = recent {
+                    recent.created(new);
+                }
+                drop(done.send(Ok(lease)));
+            }
+            (Write::Append { append, done, .. }, Outcome::Written) => {
+                if let Some(recent) = recent {
+                    recent.appended(append);
+                }
+                drop(done.send(Ok(())));
+            }
+            (Write::Claim { lease, done, .. }, Outcome::Claimed(epoch, row)) => {
+                if let Some(recent) = recent {
+                    recent.claimed(&row);
+                }
+                drop(done.send(Ok((Lease { epoch, id: lease }, *row))));
+            }
+            (Write::Delete { run, done }, outcome) => {
+                if let Some(recent) = recent {
+                    recent.deleted(&run);
+                }
+                drop(done.send(Ok(matches!(outcome, Outcome::Written))));
+            }
+            (Write::PutCrew { done, .. } | Write::Check { done }, _) => drop(done.send(Ok(()))),
+            (Write::Close, _) => {}
+            (write @ (Write::Create { .. } | Write::Append { .. } | Write::Claim { .. }), outcome) => {
+                let Some(run) = write.run().cloned() else { return };
+                write.fail(match outcome {
+                    Outcome::UnknownRun => JournalError::UnknownRun(run),
+                    Outcome::Exists => JournalError::Exists(run),
+                    Outcome::Conflict | Outcome::Written | Outcome::Claimed(..) => {
+                        JournalError::Conflict(run)
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The way to the task that writes. Dropping it aborts the task.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Write>,
+    tasks: TaskTracker,
+    task: AbortHandle,
+}
+
+impl Writer {
+    pub(super) fn start(path: PathBuf, connection: SqliteConnection, recent: Option<Arc<Recent>>) -> Writer {
+        let (queue, queued) = mpsc::channel(QUEUE);
+        let tasks = TaskTracker::new();
+        let work = Work {
+            path,
+            connection: Some(connection),
+            recent,
+            transactions: Transactions::new(),
+            closing: false,
+        };
+        let task = tasks.spawn(work.run(queued)).abort_handle();
+        tasks.close();
+        Writer { queue, tasks, task }
+    }
+
+    /// Queues a write; waits while the queue is full. Once queued it is written even if the caller goes away.
+    pub(super) async fn send(&self, write: Write) -> Result<(), JournalError> {
+        self.queue.send(write).await.map_err(|_| JournalError::Closed)
+    }
+
+    /// Waits until what is queued has been written and the file is closed. May be called again.
+    pub(super) async fn close(&self) {
+        // Fails if the task has ended already.
+        let _ = self.queue.send(Write::Close).await;
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Work {
+    path: PathBuf,
+    /// `None` after a failure that may have broken it; the next batch opens a new one.
+    connection: Option<SqliteConnection>,
+    recent: Option<Arc<Recent>>,
+    transactions: Transactions,
+    closing: bool,
+}
+
+impl Work {
+    async fn run(mut self, mut queued: mpsc::Receiver<Write>) {
+        let mut waiting = VecDeque::new();
+        let mut received = Vec::new();
+        loop {
+            if waiting.is_empty() && queued.recv_many(&mut received, BATCH).await == 0 {
+                break;
+            }
+            while received.len() < BATCH
+                && let Ok(write) = queued.try_recv()
+            {
+                received.push(write);
+            }
+            for write in received.drain(..) {
+                if matches!(write, Write::Close) {
+                    self.closing = true;
+                    queued.close();
+                }
+                waiting.push_back(write);
+            }
+            let batch = take_batch(&mut waiting);
+            self.write(batch).await;
+        }
+        if let Some(connection) = self.connection.take() {
+            // All that matters is committed; an error here would only be that of folding the log into the file.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn write(&mut self, batch: Vec<Write>) {
+        match self.commit(&batch).await {
+            Ok(outcomes) => {
+                for (write, outcome) in batch.into_iter().zip(outcomes) {
+                    write.finish(outcome, self.recent.as_deref());
+                }
+            }
+            // One write that SQLite will not take must not fail the others.
+            Err(Failure { of_one_write: true, .. }) if batch.len() > 1 => {
+                for write in batch {
+                    Box::pin(self.write(vec![write])).await;
+                }
+            }
+            Err(Failure { error, .. }) => {
+                tracing::warn!(journal = %self.path.display(), writes = batch.len(), %error, "nothing of a batch could be written");
+                for write in batch {
+                    write.fail(error.clone());
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                schema::connect(&self.path).await.map_err(|error| Failure { error, of_one_write: false })?
+            }
+        };
+        match self.transactions.commit(&mut connection, batch).await {
+            Ok(outcomes) => {
+                self.connection = Some(connection);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                // SQLite has rolled some errors back by itself; then this fails, and nothing is open all the same.
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
+                // SQLITE_BUSY, SQLITE_FULL, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH leave the connection sound.
+                let code = schema::code(&error);
+                if matches!(code, Some(5 | 13 | 18 | 19 | 20)) {
+                    self.connection = Some(connection);
+                }
+                Err(Failure {
+                    of_one_write: matches!(code, Some(11 | 18 | 19 | 20)),
+                    error: schema::error(error),
+                })
+            }
+        }
+    }
+}
+
+/// A batch of which nothing was written.
+struct Failure {
+    error: JournalError,
+    /// Some write of the batch is to blame, and others may work.
+    of_one_write: bool,
+}
+
+/// Takes what one transaction can write: at most one write for each run, in the order in which they came.
+fn take_batch(waiting: &mut VecDeque<Write>) -> Vec<Write> {
+    if waiting.len() == 1 {
+        return waiting.drain(..).collect();
+    }
+    let mut batch = Vec::with_capacity(waiting.len());
+    let mut later = VecDeque::new();
+    let mut taken = HashSet::new();
+    let mut bytes = 0;
+    while let Some(write) = waiting.pop_front() {
+        let fits = batch.is_empty() || bytes + write.bytes() <= BATCH_BYTES;
+        if !fits || batch.len() == BATCH {
+            waiting.push_front(write);
+            break;
+        }
+        if write.run().is_some_and(|run| !taken.insert(run.clone())) {
+            later.push_back(write);
+            continue;
+        }
+        bytes += write.bytes();
+        batch.push(write);
+    }
+    later.append(waiting);
+    *waiting = later;
+    batch
+}
