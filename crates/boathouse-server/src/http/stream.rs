@@ -1,0 +1,304 @@
+//! Streams of server-sent events: what a run's watcher is given, written as it comes.
+//!
+//! This is the hot path of the server. An event's and a delta's JSON is encoded once, by the feed, for all readers; a
+//! stream adds its few bytes around it, and everything that is ready goes out as one chunk.
+//! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use boathouse::core::ids::{RunId, Seq};
+use boathouse::feed::{Item, Watch};
+use boathouse::journal::Stored;
+use bytes::BytesMut;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::App;
+use super::error::Problem;
+use super::input::{Query, invalid};
+use super::runs::{RunPath, accepts, unknown_run, wants_stream};
+
+/// Events on one page of JSON.
+const MAX_PAGE: u64 = 10_000;
+const DEFAULT_PAGE: u64 = 1000;
+
+/// Whether a reader wants the pieces of replies in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// Events and deltas.
+    WithDeltas,
+    /// Events only.
+    EventsOnly,
+}
+
+/// `GET /v1/runs/{run}/events`: the stream from `Last-Event-ID` or `?after=`, or one page of events as JSON.
+pub(crate) async fn events(
+    State(app): State<App>,
+    RunPath(run): RunPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = Query::parse_strict(request.uri().query(), &["after", "deltas", "limit"])?;
+    let pieces = if query.flag("deltas", true)? { Pieces::WithDeltas } else { Pieces::EventsOnly };
+    let limit = query.number("limit", 1..=MAX_PAGE)?;
+    // A browser reconnects to the address it began with; the header is newer.
+    let after = match last_event_id(request.headers())? {
+        Some(seq) => seq,
+        None => Seq(query.number("after", 0..=u64::MAX)?.unwrap_or(0)),
+    };
+    let row = app.engine().journal().run(&run).await?.ok_or_else(|| unknown_run(&run))?;
+    if accepts(request.headers(), "application/json") && !wants_stream(request.headers()) {
+        return page(&app, &run, after, limit.unwrap_or(DEFAULT_PAGE) as usize).await;
+    }
+    if row.state.is_ended() && after >= row.seq {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    follow(&app, &run, after, pieces).await
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let wrong = || invalid("last-event-id", "must be the `id` of an event of this stream, a whole number");
+    number.map(|seq| Some(Seq(seq))).ok_or_else(wrong)
+}
+
+/// `{"events":[...],"more":false}`.
+async fn page(app: &App, run: &RunId, after: Seq, limit: usize) -> Result<Response, Problem> {
+    let events = app.engine().journal().read(run, after, limit + 1).await?;
+    let shown = &events[..events.len().min(limit)];
+    let mut body = Vec::with_capacity(shown.iter().map(|event| event.json.len() + 1).sum::<usize>() + 40);
+    body.extend_from_slice(b"{\"events\":[");
+    for (place, event) in shown.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&event.json);
+    }
+    body.extend_from_slice(b"],\"more\":");
+    body.extend_from_slice(if events.len() > limit { b"true}" } else { b"false}" });
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((kind, body).into_response())
+}
+
+/// Streams a run until it is at rest, to a reader that has everything up to `after`.
+pub(crate) async fn follow(app: &App, run: &RunId, after: Seq, pieces: Pieces) -> Result<Response, Problem> {
+    let watch = app.engine().watch(run, after, pieces == Pieces::WithDeltas).await?;
+    let watch = watch.ok_or_else(|| unknown_run(run))?;
+    Ok(event_stream(app, watch, app.config().heartbeat, Native))
+}
+
+/// How a stream writes what it is given.
+pub(crate) trait Script: Send + 'static {
+    /// Writes the frame that opens the stream.
+    fn open(&mut self, out: &mut BytesMut);
+    /// Writes what was watched.
+    fn write(&mut self, items: &[Item], out: &mut BytesMut);
+    /// Writes a sign of life.
+    fn heartbeat(&mut self, out: &mut BytesMut);
+    /// The run is at rest and everything of it has been written.
+    fn rested(&mut self);
+}
+
+/// The response that writes what `watch` gives until the run is at rest or the server shuts down.
+pub(crate) fn event_stream(
+    app: &App,
+    watch: Watch,
+    heartbeat: Duration,
+    mut script: impl Script,
+) -> Response {
+    let mut buffer = BytesMut::new();
+    script.open(&mut buffer);
+    let now = Instant::now();
+    let reader = Reader {
+        script,
+        watch,
+        buffer,
+        heartbeat,
+        timer: Box::pin(tokio::time::sleep_until(now + heartbeat)),
+        written_at: now,
+        closing: Box::pin(app.closing().clone().cancelled_owned()),
+        at_end: false,
+    };
+    let chunks = futures_util::stream::unfold(reader, async |mut reader| {
+        let chunk = reader.chunk().await?;
+        Some((Ok::<_, Infallible>(Frame::data(chunk)), reader))
+    });
+    let mut response = Body::new(StreamBody::new(chunks)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+struct Reader<S> {
+    script: S,
+    watch: Watch,
+    buffer: BytesMut,
+    heartbeat: Duration,
+    timer: Pin<Box<Sleep>>,
+    written_at: Instant,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    at_end: bool,
+}
+
+impl<S: Script> Reader<S> {
+    /// What is written next; `None` at the stream's end.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        loop {
+            if !self.buffer.is_empty() {
+                return Some(self.buffer.split().freeze());
+            }
+            if self.at_end {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                items = self.watch.next() => match items {
+                    Ok(Some(items)) => {
+                        self.script.write(&items, &mut self.buffer);
+                        self.written_at = Instant::now();
+                        self.at_end = self.watch.at_rest();
+                    }
+                    Ok(None) => self.at_end = true,
+                    Err(error) => {
+                        tracing::warn!(%error, "a stream ends early; its reader may come back for the rest");
+                        return None;
+                    }
+                },
+                () = self.closing.as_mut() => return None,
+                () = self.timer.as_mut() => self.tick(),
+            }
+            if self.at_end {
+                self.script.rested();
+            }
+        }
+    }
+
+    /// The timer runs on while chunks are written, so that they need not set it anew.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.written_at + self.heartbeat {
+            self.script.heartbeat(&mut self.buffer);
+            self.written_at = now;
+        }
+        self.timer.as_mut().reset(self.written_at + self.heartbeat);
+    }
+}
+
+/// The `/v1` stream: events with their number as id, deltas without one.
+struct Native;
+
+impl Script for Native {
+    fn open(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(b"retry: 1000\n\n");
+    }
+
+    fn write(&mut self, items: &[Item], out: &mut BytesMut) {
+        out.reserve(items.iter().map(room_for).sum());
+        for item in items {
+            match item {
+                Item::Event(stored) => write_event(stored, out),
+                Item::Delta(json) => write_data(json, out),
+                Item::Snapshot { call, attempt, text } => {
+                    // A text always serializes.
+                    let text = serde_json::to_string(text).unwrap_or_default();
+                    let head = format_args!(
+                        r#"data: {{"type":"reply_snapshot","call":{call},"attempt":{attempt},"text":"#
+                    )
+                    .to_string();
+                    out.extend_from_slice(head.as_bytes());
+                    out.extend_from_slice(text.as_bytes());
+                    out.extend_from_slice(b"}\n\n");
+                }
+                Item::Gap => out.extend_from_slice(b"data: {\"type\":\"gap\"}\n\n"),
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(b":\n\n");
+    }
+
+    fn rested(&mut self) {}
+}
+
+/// Bytes that an item takes, about.
+fn room_for(item: &Item) -> usize {
+    match item {
+        Item::Event(stored) => stored.json.len() + 40,
+        Item::Delta(json) => json.len() + 8,
+        Item::Snapshot { text, .. } => text.len() + 80,
+        Item::Gap => 24,
+    }
+}
+
+fn write_event(stored: &Stored, out: &mut BytesMut) {
+    // Writing to a growing buffer cannot fail.
+    let _ = write!(out, "id: {}\n", stored.recorded.seq);
+    write_data(&stored.json, out);
+}
+
+fn write_data(json: &[u8], out: &mut BytesMut) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use boathouse::core::ids::{CallId, Timestamp};
+    use boathouse::core::run::event::{Event, Recorded};
+
+    use super::*;
+
+    #[test]
+    fn frames_carry_stored_json_untouched_and_only_events_have_ids() {
+        let paused = Recorded { seq: Seq(7), at: Timestamp(0), event: Event::Paused {} };
+        let items = [
+            Item::Event(Arc::new(Stored::new(paused))),
+            Item::Delta(Bytes::from_static(
+                br#"{"type":"delta","call":3,"attempt":1,"offset":0,"text":"a"}"#,
+            )),
+            Item::Snapshot { call: CallId(3), attempt: 2, text: "two\nlines \"x\"".into() },
+            Item::Gap,
+        ];
+        let mut out = BytesMut::new();
+        Native.write(&items, &mut out);
+        insta::assert_snapshot!(String::from_utf8_lossy(&out), @r#"
+        id: 7
+        data: {"seq":7,"at":"1970-01-01T00:00:00.000Z","type":"paused"}
+
+        data: {"type":"delta","call":3,"attempt":1,"offset":0,"text":"a"}
+
+        data: {"type":"reply_snapshot","call":3,"attempt":2,"text":"two\nlines \"x\""}
+
+        data: {"type":"gap"}
+        "#);
+    }
+
+    #[test]
+    fn a_last_event_id_is_a_number() {
+        let header = |value: &'static str| {
+            HeaderMap::from_iter([(
+                "last-event-id".parse().expect("a name"),
+                HeaderValue::from_static(value),
+            )])
+        };
+        assert_eq!(last_event_id(&header("12")).ok().flatten(), Some(Seq(12)));
+        for wrong in ["", "-1", "run/12", "99999999999999999999999"] {
+            assert!(last_event_id(&header(wrong)).is_err(), "{wrong}");
+        }
+    }
+}
