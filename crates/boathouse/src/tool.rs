@@ -17,12 +17,15 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 mod arguments;
+mod builtin;
 pub mod call;
 pub mod command;
+pub mod function;
 mod process;
 pub mod registry;
 
 pub use call::{CallLimits, ToolEnd, abandoned_count, call};
+pub use function::{FunctionTool, function};
 pub use registry::{RegisterError, Tools, tool_for};
 
 /// Something an agent can call.
@@ -92,4 +95,18 @@ pub enum ToolError {
     /// It was told to stop, and has.
     #[error("stopped")]
     Stopped(CallEnd),
+}
+
+impl From<String> for ToolError {
+    /// A failure with this text.
+    fn from(why: String) -> ToolError {
+        ToolError::Failed(why)
+    }
+}
+
+impl From<&str> for ToolError {
+    /// A failure with this text.
+    fn from(why: &str) -> ToolError {
+        ToolError::Failed(why.to_owned())
+    }
 }

@@ -8,6 +8,7 @@ use boathouse_core::crew::{ToolDef, ToolKind, ToolSpec};
 use serde_json::Value;
 
 use super::arguments::Arguments;
+use super::builtin;
 use super::command::CommandTool;
 use super::{Stop, Tool, ToolCx, ToolError};
 
@@ -46,7 +47,12 @@ impl Tools {
 
     /// The built-in tools: diagnostics of the machine that this runs on.
     pub fn builtin() -> Tools {
-        Tools::new()
+        // Their names are distinct and their schemas compile, so that none is left out: see the tests of `builtin`.
+        let mut tools = Tools::new();
+        for tool in builtin::all() {
+            tools = tools.clone().with(tool).unwrap_or(tools);
+        }
+        tools
     }
 
     /// These tools and one more. Its schema is compiled here, once.
