@@ -332,7 +332,9 @@ impl Run {
 
     /// Whether some line of work does something other than wait for a person.
     fn is_busy(&self) -> bool {
-        self.pause != OperatorPause::Paused && self.branches.iter().any(Branch::is_busy)
+        !matches!(self.phase, Phase::Ended(_))
+            && self.pause != OperatorPause::Paused
+            && self.branches.iter().any(Branch::is_busy)
     }
 
     fn mint_call(&mut self) -> CallId {
