@@ -10,10 +10,15 @@ use boathouse_core::message::Reply;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
 
+mod client;
+pub mod openai;
+pub mod pool;
 pub mod registry;
 pub mod script;
 pub mod scripted;
+pub mod sse;
 
+pub use client::Timeouts;
 pub use registry::Providers;
 
 /// Something that answers model calls.

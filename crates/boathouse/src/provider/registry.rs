@@ -10,10 +10,20 @@ use boathouse_core::message::Reply;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
 
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::client::Timeouts;
+use super::openai::OpenAi;
+use super::pool::{KeyHash, Pool, PoolKey, PoolMetrics, Pooled};
 use super::scripted::Scripted;
 use super::{Deltas, Provider, ProviderError};
 
-/// The providers that a program knows, by name. Clones share one table.
+mod env;
+
+/// The providers that a program knows, by name. Clones share one table and one pool of clients.
+///
+/// A clone is cheap. What is changed through one clone counts for all, from the next [`Providers::resolve`] on.
 #[derive(Clone)]
 pub struct Providers {
     inner: Arc<Inner>,
@@ -21,6 +31,7 @@ pub struct Providers {
 
 struct Inner {
     table: ArcSwap<Table>,
+    pool: Pool<OpenAi>,
 }
 
 #[derive(Clone, Default)]
@@ -28,12 +39,36 @@ struct Table {
     entries: BTreeMap<String, Entry>,
     /// Answers for every model, whatever the crew says.
     replacement: Option<Replacement>,
+    timeouts: Timeouts,
 }
 
 #[derive(Clone)]
 enum Entry {
     /// One that was handed in ready-made.
     Custom(Arc<dyn Provider>),
+    /// A server that speaks Chat Completions.
+    Server(Server),
+}
+
+#[derive(Clone)]
+struct Server {
+    name: Arc<str>,
+    base_url: Arc<str>,
+    key: Option<SecretString>,
+    key_hash: KeyHash,
+    /// The server at `base_url` answers nobody without a key; the environment variable that would have given one.
+    needs_key: Option<&'static str>,
+    /// How base URLs are written for it.
+    dialect: Dialect,
+}
+
+/// How a base URL is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// As it is requested, without `/chat/completions`.
+    Plain,
+    /// As for Ollama: scheme, port and `/v1` may be left out.
+    Ollama,
 }
 
 #[derive(Clone)]
@@ -51,7 +86,8 @@ impl Default for Providers {
 impl Providers {
     /// Knows `scripted` and nothing else. Reads no environment.
     pub fn new() -> Providers {
-        let providers = Providers { inner: Arc::new(Inner { table: ArcSwap::default() }) };
+        let providers =
+            Providers { inner: Arc::new(Inner { table: ArcSwap::default(), pool: Pool::default() }) };
         providers.with("scripted", Arc::new(Scripted::new()))
     }
 
@@ -59,6 +95,68 @@ impl Providers {
     pub fn with(self, name: impl Into<String>, provider: Arc<dyn Provider>) -> Providers {
         self.put(name.into(), Entry::Custom(provider));
         self
+    }
+
+    /// Adds a server that speaks Chat Completions, or replaces the provider of that name: vLLM, LM Studio, llama.cpp,
+    /// Azure, a gateway.
+    ///
+    /// `base_url` is what its requests extend by `/chat/completions`; it is checked when a model is resolved. Without a
+    /// key none is sent.
+    pub fn openai_compatible(
+        self,
+        name: impl Into<String>,
+        base_url: impl AsRef<str>,
+        key: Option<SecretString>,
+    ) -> Providers {
+        self.put_server(&name.into(), base_url.as_ref(), key, None, Dialect::Plain);
+        self
+    }
+
+    /// Knows `scripted`, `openai` and `ollama`, set up from the environment. Only this reads it, once.
+    ///
+    /// - `openai`: `OPENAI_API_KEY`, `OPENAI_BASE_URL` (`https://api.openai.com/v1`).
+    /// - `ollama`: `OLLAMA_BASE_URL`, else `OLLAMA_HOST` (`http://127.0.0.1:11434/v1`). It needs no key.
+    ///
+    /// An empty variable counts as unset.
+    pub fn from_env() -> Providers {
+        env::providers(|name| std::env::var(name).ok())
+    }
+
+    /// Sets the timeouts of clients made from now on; the ones there are dropped from the pool.
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Providers {
+        self.change(|table| table.timeouts = timeouts);
+        self.inner.pool.invalidate(|_| true);
+        self
+    }
+
+    /// Gives a provider another key. Calls under way end with the old one.
+    ///
+    /// An error of kind `config` if there is no such provider, or if it takes no key.
+    pub fn set_key(&self, name: &str, key: SecretString) -> Result<(), ProviderError> {
+        let table = self.inner.table.load();
+        let old = match table.entries.get(name) {
+            None => return Err(unknown(name, &table)),
+            Some(Entry::Custom(_)) => return Err(config(format!("the provider `{name}` takes no key"))),
+            Some(Entry::Server(server)) => server.key_hash,
+        };
+        self.change(|table| {
+            if let Some(Entry::Server(server)) = table.entries.get_mut(name) {
+                server.key_hash = KeyHash::of(Some(&key));
+                server.key = Some(key.clone());
+            }
+        });
+        self.inner.pool.invalidate(|pooled| &*pooled.provider == name && pooled.key == old);
+        Ok(())
+    }
+
+    /// Drops a provider's clients from the pool; the next call makes a new one. Returns how many there were.
+    pub fn invalidate(&self, name: &str) -> usize {
+        self.inner.pool.invalidate(|pooled| &*pooled.provider == name)
+    }
+
+    /// How the pool of clients has been used.
+    pub fn pool_metrics(&self) -> PoolMetrics {
+        self.inner.pool.metrics()
     }
 
     /// From now on one provider answers for every model: `scripted`, or `openai/gpt-4o-mini` to set the model too.
@@ -87,23 +185,75 @@ impl Providers {
     }
 
     /// The provider that answers for a model. Errors are of kind `config` and say what to set.
+    ///
+    /// The model's `base_url` takes the place of the provider's own, for servers that speak Chat Completions.
     pub fn resolve(&self, model: &Model) -> Result<Arc<dyn Provider>, ProviderError> {
         let table = self.inner.table.load();
         let Some(replacement) = &table.replacement else {
-            return self.find(&table, &model.provider);
+            return self.find(&table, &model.provider, model.base_url.as_deref());
         };
-        let provider = self.find(&table, &replacement.provider)?;
+        let provider = self.find(&table, &replacement.provider, None)?;
         Ok(match &replacement.model {
             None => provider,
             Some(model) => Arc::new(OtherModel { provider, model: model.clone() }),
         })
     }
 
-    fn find(&self, table: &Table, name: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+    fn find(
+        &self,
+        table: &Table,
+        name: &str,
+        base_url: Option<&str>,
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
         match table.entries.get(name) {
             None => Err(unknown(name, table)),
             Some(Entry::Custom(provider)) => Ok(provider.clone()),
+            Some(Entry::Server(server)) => Ok(self.client(server, base_url, table.timeouts)?),
         }
+    }
+
+    fn client(
+        &self,
+        server: &Server,
+        base_url: Option<&str>,
+        timeouts: Timeouts,
+    ) -> Result<Arc<OpenAi>, ProviderError> {
+        if let (None, None, Some(variable)) = (&server.key, base_url, server.needs_key) {
+            return Err(config(format!(
+                "the provider `{}` needs a key; set the environment variable {variable}",
+                server.name
+            )));
+        }
+        let base_url = match base_url {
+            None => server.base_url.clone(),
+            Some(url) => server.dialect.base_url(url).into(),
+        };
+        let key = PoolKey { provider: server.name.clone(), base_url, key: server.key_hash };
+        self.inner.pool.get(&key, || {
+            OpenAi::new(&key.base_url, server.key.clone(), timeouts).map_err(|mut error| {
+                error.message = format!("the provider `{}` is not set up: {}", server.name, error.message);
+                error
+            })
+        })
+    }
+
+    fn put_server(
+        &self,
+        name: &str,
+        base_url: &str,
+        key: Option<SecretString>,
+        needs_key: Option<&'static str>,
+        dialect: Dialect,
+    ) {
+        let server = Server {
+            name: name.into(),
+            base_url: dialect.base_url(base_url).into(),
+            key_hash: KeyHash::of(key.as_ref()),
+            key,
+            needs_key,
+            dialect,
+        };
+        self.put(name.to_owned(), Entry::Server(server));
     }
 
     fn put(&self, name: String, entry: Entry) {
@@ -118,6 +268,22 @@ impl Providers {
             change(&mut table);
             table
         });
+    }
+}
+
+impl Dialect {
+    fn base_url(self, written: &str) -> String {
+        let written = written.trim();
+        match self {
+            Dialect::Plain => written.trim_end_matches('/').to_owned(),
+            Dialect::Ollama => env::ollama_base_url(written),
+        }
+    }
+}
+
+impl Pooled for OpenAi {
+    fn tidy(&self, now: Instant) {
+        OpenAi::tidy(self, now);
     }
 }
 

@@ -1,0 +1,369 @@
+//! An HTTP/1.1 client of one origin that has no tasks of its own.
+//!
+//! A connection is driven by the future of the call that uses it. So a chunk wakes one task and not two, everything that
+//! has arrived is read in one go, and a call that is dropped closes its connection at once. That is why this stands on
+//! hyper's connection and not on a pooling client: those drive every connection in a background task. Between calls
+//! connections are parked here; one that its peer has closed meanwhile is found out when it is taken.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use boathouse_core::run::event::CallErrorKind;
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep};
+
+use super::ProviderError;
+
+mod connect;
+mod origin;
+
+use connect::Stream;
+pub(crate) use origin::Origin;
+
+/// Connections that are parked at most.
+const MAX_PARKED: usize = 32;
+/// Bytes that may be read to find the end of the last answer on a parked connection.
+const MAX_DRAINED: usize = 64 * 1024;
+/// Chunks that one go takes before others get their turn.
+const MAX_CHUNKS: usize = 64;
+
+/// How long a peer may keep us waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included. Default 10 s.
+    pub connect: Duration,
+    /// For the answer to begin, and between any two pieces of it. Default 120 s.
+    pub idle: Duration,
+    /// How long an unused connection is kept. Default 60 s.
+    pub keep: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            keep: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Connections to one origin.
+pub(crate) struct Client {
+    origin: Origin,
+    timeouts: Timeouts,
+    parked: Mutex<Vec<Parked>>,
+}
+
+/// A connection between two calls.
+struct Parked {
+    connection: Connection,
+    /// The rest of the last answer: nothing of it counts, but it must be over.
+    rest: Option<Incoming>,
+    since: Instant,
+}
+
+struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// `None` once the connection has ended.
+    driver: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+}
+
+/// An answer under way. Dropping it closes its connection.
+pub(crate) struct Exchange<'a> {
+    client: &'a Client,
+    connection: Connection,
+    body: Incoming,
+    idle: IdleTimer,
+    over: bool,
+}
+
+impl Client {
+    pub(crate) fn new(origin: Origin, timeouts: Timeouts) -> Client {
+        Client { origin, timeouts, parked: Mutex::new(Vec::new()) }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A parked connection is used if one is alive. A request that a dying connection gave back unsent goes out once
+    /// more on a new one. Errors are of kind `connect`, `timeout`, `truncated` or `protocol`.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(Response<()>, Exchange<'_>), ProviderError> {
+        while let Some(connection) = self.take_parked().await {
+            request = match self.exchange(connection, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Unsent(request)) => request,
+                Err(Failed::Sent(error)) => return Err(error),
+            };
+        }
+        let connection = self.connect().await?;
+        self.exchange(connection, request).await.map_err(|failed| match failed {
+            Failed::Sent(error) => error,
+            Failed::Unsent(_) => {
+                let what = format!("{} closed the connection before the request was sent", self.origin);
+                ProviderError::new(CallErrorKind::Connect, what)
+            }
+        })
+    }
+
+    /// Closes connections that have been unused for too long.
+    pub(crate) fn tidy(&self, now: Instant) {
+        let old = {
+            let mut parked = self.lock();
+            let fresh =
+                parked.iter().position(|parked| now.duration_since(parked.since) < self.timeouts.keep);
+            let fresh = fresh.unwrap_or(parked.len());
+            parked.drain(..fresh).collect::<Vec<Parked>>()
+        };
+        drop(old);
+    }
+
+    async fn connect(&self) -> Result<Connection, ProviderError> {
+        let opened = tokio::time::timeout(self.timeouts.connect, async {
+            let stream = connect::open(&self.origin).await?;
+            http1::Builder::new()
+                .max_buf_size(256 * 1024)
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| format!("{error}"))
+        });
+        match opened.await {
+            Ok(Ok((sender, driver))) => Ok(Connection { sender, driver: Some(Box::pin(driver)) }),
+            Ok(Err(why)) => Err(ProviderError::new(
+                CallErrorKind::Connect,
+                format!("no connection to {}: {why}", self.origin),
+            )),
+            Err(_) => Err(ProviderError::new(
+                CallErrorKind::Connect,
+                format!("no connection to {} within {:?}", self.origin, self.timeouts.connect),
+            )),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<()>, Exchange<'_>), Failed> {
+        let mut idle = IdleTimer::new(self.timeouts.idle);
+        let mut answer = pin!(connection.sender.try_send_request(request));
+        let answered = poll_fn(|cx| {
+            for _ in 0..2 {
+                if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answered));
+                }
+                connection.drive(cx);
+            }
+            idle.poll_expired(cx).map(|()| None)
+        })
+        .await;
+        match answered {
+            None => Err(Failed::Sent(self.silent())),
+            Some(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                let exchange = Exchange { client: self, connection, body, idle, over: false };
+                Ok((Response::from_parts(head, ()), exchange))
+            }
+            Some(Err(mut error)) => match error.take_message() {
+                Some(request) => Err(Failed::Unsent(request)),
+                None => Err(Failed::Sent(self.broken(error.error()))),
+            },
+        }
+    }
+
+    /// A parked connection that is alive, the one used last first.
+    async fn take_parked(&self) -> Option<Connection> {
+        loop {
+            let mut parked = self.lock().pop()?;
+            if parked.since.elapsed() >= self.timeouts.keep {
+                continue;
+            }
+            if poll_fn(|cx| Poll::Ready(parked.is_ready(cx))).await {
+                return Some(parked.connection);
+            }
+        }
+    }
+
+    fn park(&self, connection: Connection, rest: Option<Incoming>) {
+        let mut parked = self.lock();
+        if parked.len() < MAX_PARKED {
+            parked.push(Parked { connection, rest, since: Instant::now() });
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn silent(&self) -> ProviderError {
+        let what = format!("{} sent nothing for {:?}", self.origin, self.timeouts.idle);
+        ProviderError::new(CallErrorKind::Timeout, what)
+    }
+
+    fn broken(&self, error: &hyper::Error) -> ProviderError {
+        let kind = match error.is_parse() || error.is_parse_too_large() {
+            true => CallErrorKind::Protocol,
+            false => CallErrorKind::Truncated,
+        };
+        ProviderError::new(kind, format!("the connection to {} broke: {}", self.origin, chain(error)))
+    }
+}
+
+/// A request that got no answer.
+enum Failed {
+    /// It is known that nothing of it was sent.
+    Unsent(Request<Full<Bytes>>),
+    /// Something of it may have been.
+    Sent(ProviderError),
+}
+
+impl Exchange<'_> {
+    /// Waits for the next pieces of the body, and gives all that have arrived to `take`, which says whether it wants
+    /// more. `false` at the end of the body, or once `take` wants no more.
+    ///
+    /// An error of `take` is handed through. Cancel safe.
+    pub(crate) async fn read(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<bool, ProviderError>,
+    ) -> Result<bool, ProviderError> {
+        let mut taken = 0;
+        let mut driven = false;
+        poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        driven = false;
+                        let Some(chunk) = frame.data_ref() else { continue };
+                        taken += 1;
+                        if !take(chunk)? {
+                            return Poll::Ready(Ok(false));
+                        }
+                        if taken == MAX_CHUNKS {
+                            self.idle.restart();
+                            return Poll::Ready(Ok(true));
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.client.broken(&error))),
+                    Poll::Ready(None) => {
+                        self.over = true;
+                        return Poll::Ready(Ok(false));
+                    }
+                    Poll::Pending if !driven => {
+                        driven = true;
+                        self.connection.drive(cx);
+                    }
+                    Poll::Pending => {
+                        driven = false;
+                        if taken > 0 {
+                            self.idle.restart();
+                            return Poll::Ready(Ok(true));
+                        }
+                        if self.connection.driver.is_none() {
+                            let what = format!("{} closed the connection early", self.client.origin);
+                            return Poll::Ready(Err(ProviderError::new(CallErrorKind::Truncated, what)));
+                        }
+                        return self.idle.poll_expired(cx).map(|()| Err(self.client.silent()));
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ends the exchange. Its connection is kept for the next request; of the body nothing more is wanted.
+    pub(crate) fn finish(self) {
+        if self.connection.driver.is_some() {
+            self.client.park(self.connection, (!self.over).then_some(self.body));
+        }
+    }
+}
+
+impl Connection {
+    /// Lets the connection read and write what it can without waiting.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && driver.as_mut().poll(cx).is_ready()
+        {
+            // An error shows in the answer or in its body.
+            self.driver = None;
+        }
+    }
+}
+
+impl Parked {
+    /// Whether the connection can take a request now: the last answer is over, and the peer is still there.
+    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut drained = 0;
+        let mut driven = false;
+        while let Some(rest) = &mut self.rest {
+            match Pin::new(rest).poll_frame(cx) {
+                Poll::Ready(None) => self.rest = None,
+                Poll::Ready(Some(Ok(frame))) => {
+                    driven = false;
+                    drained += frame.data_ref().map_or(0, Bytes::len);
+                    if drained > MAX_DRAINED {
+                        return false;
+                    }
+                }
+                Poll::Pending if !driven => {
+                    driven = true;
+                    self.connection.drive(cx);
+                }
+                Poll::Pending | Poll::Ready(Some(Err(_))) => return false,
+            }
+        }
+        self.connection.drive(cx);
+        self.connection.driver.is_some()
+            && matches!(self.connection.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    }
+}
+
+/// Expires when nothing has been heard for a while. Restarting it only notes the time.
+struct IdleTimer {
+    limit: Duration,
+    last: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl IdleTimer {
+    fn new(limit: Duration) -> IdleTimer {
+        IdleTimer { limit, last: Instant::now(), sleep: Box::pin(tokio::time::sleep(limit)) }
+    }
+
+    fn restart(&mut self) {
+        self.last = Instant::now();
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.sleep.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) if self.last.elapsed() >= self.limit => return Poll::Ready(()),
+                Poll::Ready(()) => self.sleep.as_mut().reset(self.last + self.limit),
+            }
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
