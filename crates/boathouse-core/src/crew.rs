@@ -304,7 +304,7 @@ pub struct CommandSpec {
 /// What a command tool may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandLine {
-    /// One program; an element `{name}` is replaced by the argument of that name, as one element.
+    /// One program; `{name}` in an element is replaced by the argument of that name, which never leaves the element.
     Argv(Vec<String>),
     /// An allow-list: the argument `command` names one of these.
     Allow(BTreeMap<String, Vec<String>>),

@@ -165,6 +165,27 @@ async fn a_value_that_would_be_an_option_is_refused_before_the_program_starts() 
 }
 
 #[tokio::test]
+async fn after_two_dashes_a_value_may_begin_with_one() {
+    let mut crew = Crew::new(&["grep", "--fixed-strings", "--max-count={lines}", "--", "{text}", "app.log"]);
+    let schema = json!({
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "lines": {"type": "integer", "default": 1}},
+        "required": ["text"],
+    });
+    crew.def.spec = Arc::new(ToolSpec::new("SearchLog", "", schema));
+    std::fs::write(crew.path("app.log"), "one\ntwo --help\nthree --help\n").unwrap();
+    assert_eq!(crew.call(json!({"text": "--help"})).await, success("two --help"));
+    assert_eq!(crew.call(json!({"text": "--help", "lines": 9})).await, success("two --help\nthree --help"));
+}
+
+#[tokio::test]
+async fn a_definition_that_cannot_work_is_told_to_the_model() {
+    let end = Crew::new(&["ls", "{path}"]).call(json!({})).await;
+    let told = "the tool `Tool` cannot be called: `{path}` is no parameter of the tool; declare it, or write `{{path}}` for the text";
+    assert_eq!(end, error(told));
+}
+
+#[tokio::test]
 async fn only_listed_variables_are_handed_on() {
     // Cargo and nextest set these two for tests.
     assert!(std::env::var_os("CARGO_PKG_NAME").is_some() && std::env::var_os("CARGO_PKG_VERSION").is_some());

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use boathouse_core::crew::Effect;
+use boathouse_core::run::event::CallEnd;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sysinfo::Networks;
@@ -78,7 +79,10 @@ pub(super) fn network_status() -> FunctionTool {
         "Checks the network from this machine to a host step by step: its own interfaces, the host's name, and whether the host answers.",
         |args: Check, cx| async move {
             check_host(&args.host)?;
-            let name = resolve(&args.host).await.unwrap_or_else(|error| error.to_string());
+            let Some(name) = cx.cancelled.run_until_cancelled(resolve(&args.host)).await else {
+                return Err(ToolError::Stopped(CallEnd::Dropped));
+            };
+            let name = name.unwrap_or_else(|error| error.to_string());
             let answer = match ping(&args.host, args.count, &cx).await {
                 Err(stopped @ ToolError::Stopped(_)) => return Err(stopped),
                 Err(error) => error.to_string(),
