@@ -1,0 +1,203 @@
+//! Crashes and restarts, through the real driver on a real SQLite file: always the same end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boathouse::core::ids::{RunId, ThreadId};
+use boathouse::core::run::event::{CallKind, Event, Outcome, Recorded, RunState, WaitFor};
+use boathouse::engine::Engine;
+use boathouse::journal::{Journal, NewRun, Stored};
+use boathouse::provider::Providers;
+
+use super::support::*;
+
+/// Puts the first `events` of a log into the world's journal, as a crash after them would leave it.
+async fn crashed_after(world: &World, run: &RunId, log: &[Recorded], crew: &Engine, state: RunState) {
+    let served = crew.crews()[0].clone();
+    let journal = world.sqlite().await;
+    let source = serde_json::to_string(&served.source).expect("a source is JSON");
+    journal.put_crew(&served.hash, &source).await.expect("the journal works");
+    let new = NewRun {
+        run: run.clone(),
+        crew: served.name.clone(),
+        crew_hash: served.hash.clone(),
+        thread: ThreadId::from("thread"),
+        state,
+        events: log.iter().cloned().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
+    };
+    journal.create(new).await.expect("the journal works");
+    journal.close().await;
+}
+
+async fn every_crash_point(crew: &str, script: &str, name: &str) {
+    let world = World::new();
+    let engine = world.engine(crew, script).await;
+    let run = engine.start(start(name)).await.expect("it starts");
+    finish(&engine, &run).await;
+    let whole = log(&engine, &run).await;
+    let expected = end(&whole);
+    for events in 1..whole.len() {
+        let mut again = World::new();
+        let state = match &whole[events - 1].event {
+            Event::WaitOpened { .. } => RunState::Paused,
+            _ => RunState::Running,
+        };
+        crashed_after(&again, &run, &whole[..events], &engine, state).await;
+        let restarted = again.engine(crew, script).await;
+        restarted.wait(&run).await.expect("there is such a run");
+        let asked = log(&restarted, &run).await;
+        let unknown = asked.iter().skip(events).filter(
+            |recorded| matches!(&recorded.event, Event::WaitOpened { what: WaitFor::UnknownOutcome { .. }, .. }),
+        );
+        let in_flight = once_calls_in_flight(&whole[..events]);
+        assert_eq!(unknown.count(), in_flight, "after event {events}");
+        finish(&restarted, &run).await;
+        assert_eq!(end(&log(&restarted, &run).await), expected, "after event {events}");
+        let before = whole[..events].iter().filter(|recorded| starts_send(recorded)).count();
+        let all = whole.iter().filter(|recorded| starts_send(recorded)).count();
+        assert_eq!(again.sent(), all - before, "a `once` tool is never called again silently, after event {events}");
+        restarted.shutdown(Duration::from_secs(5)).await;
+    }
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+fn starts_send(recorded: &Recorded) -> bool {
+    matches!(&recorded.event, Event::CallStarted { kind: CallKind::Tool { tool, .. }, .. } if tool == "send")
+}
+
+fn once_calls_in_flight(log: &[Recorded]) -> usize {
+    let returned = log.iter().filter(|recorded| {
+        let Event::ToolReturned { result, .. } = &recorded.event else { return false };
+        log.iter().any(|other| {
+            starts_send(other) && matches!(other.event, Event::CallStarted { call, .. } if call == result.call)
+        })
+    });
+    log.iter().filter(|recorded| starts_send(recorded)).count() - returned.count()
+}
+
+#[tokio::test]
+async fn a_crash_after_every_event_of_a_line_ends_the_same() {
+    every_crash_point(LINE, LINE_SCRIPT, "line").await;
+}
+
+#[tokio::test]
+async fn a_crash_after_every_event_of_a_group_ends_the_same() {
+    every_crash_point(GROUP, GROUP_SCRIPT, "group").await;
+}
+
+#[tokio::test]
+async fn every_order_of_a_groups_replies_with_a_crash_after_every_event_ends_the_same() {
+    let orders = [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]];
+    let mut expected = None;
+    for order in orders {
+        let world = World::new();
+        let (held, mut requests) = Held::new();
+        let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+        let engine = world.engine_with(world.sqlite().await, providers.clone(), GROUP, GROUP_SCRIPT).await;
+        held.release("desk");
+        let run = engine.start(start("group")).await.expect("it starts");
+        for _ in 0..4 {
+            requests.asked.recv().await.expect("all are asked");
+        }
+        for agent in order {
+            held.release(agent);
+            if agent != "b" {
+                assert_eq!(requests.asked.recv().await.expect("it goes on after its tools"), agent);
+                held.release(agent);
+            }
+        }
+        held.release("closer");
+        finish(&engine, &run).await;
+        let whole = log(&engine, &run).await;
+        let ended = end(&whole);
+        assert_eq!(*expected.get_or_insert_with(|| ended.clone()), ended, "{order:?}");
+        for agent in ["desk", "a", "a", "b", "c", "c", "closer"] {
+            (0..whole.len()).for_each(|_| held.release(agent));
+        }
+        for events in 1..whole.len() {
+            let again = World::new();
+            crashed_after(&again, &run, &whole[..events], &engine, RunState::Running).await;
+            let restarted = again.engine_with(again.sqlite().await, providers.clone(), GROUP, GROUP_SCRIPT).await;
+            finish(&restarted, &run).await;
+            assert_eq!(end(&log(&restarted, &run).await), ended, "{order:?} after event {events}");
+            restarted.shutdown(Duration::from_secs(5)).await;
+        }
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pause_after_every_event_ends_the_same() {
+    let world = World::new();
+    let engine = world.engine(LINE, LINE_SCRIPT).await;
+    let run = engine.start(start("line")).await.expect("it starts");
+    finish(&engine, &run).await;
+    let whole = log(&engine, &run).await;
+    let expected = end(&whole);
+    for events in 1..whole.len() - 1 {
+        let again = World::new();
+        // Nobody takes up a paused run by itself: the pause comes first.
+        crashed_after(&again, &run, &whole[..events], &engine, RunState::Paused).await;
+        let restarted = again.engine(LINE, LINE_SCRIPT).await;
+        restarted.pause(&run).await.expect("it has not ended");
+        assert_eq!(restarted.wait(&run).await.expect("it rests").state, RunState::Paused);
+        finish(&restarted, &run).await;
+        assert_eq!(end(&log(&restarted, &run).await), expected, "after event {events}");
+        restarted.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn shutdown_is_not_a_cancel_the_next_start_goes_on() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let engine = world.engine_with(world.sqlite().await, providers.clone(), GROUP, GROUP_SCRIPT).await;
+    let run = engine.start(start("group")).await.expect("it starts");
+    requests.asked.recv().await.expect("the desk is asked");
+    engine.shutdown(Duration::ZERO).await;
+    assert_eq!(requests.dropped.try_recv().expect("the request was dropped"), "desk");
+
+    let engine = world.engine_with(world.sqlite().await, providers, GROUP, GROUP_SCRIPT).await;
+    assert_eq!(requests.asked.recv().await.expect("the desk is asked again"), "desk");
+    for agent in ["desk", "a", "a", "b", "c", "c", "closer"] {
+        held.release(agent);
+    }
+    assert!(matches!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { .. })));
+    let logged = log(&engine, &run).await;
+    assert!(logged.iter().any(|recorded| matches!(&recorded.event, Event::TakenOver { lost } if lost.len() == 1)));
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_crew_that_it_began_with_also_after_a_restart() {
+    let world = World::new();
+    let engine = world.engine(LINE, LINE_SCRIPT).await;
+    let run = engine.start(start("line")).await.expect("it starts");
+    engine.wait(&run).await.expect("it rests");
+    engine.shutdown(Duration::from_secs(5)).await;
+
+    let other = LINE_SCRIPT.replace("sent:", "other:");
+    let engine = world.engine(LINE, &other).await;
+    assert_eq!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { output: "sent: send of c".to_owned() }));
+    let run = engine.start(start("line")).await.expect("it starts");
+    assert_eq!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { output: "other: send of c".to_owned() }));
+}
+
+#[tokio::test]
+async fn of_two_processes_only_the_newer_one_goes_on_with_a_run() {
+    let mut world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let old = world.engine_with(world.sqlite().await, providers.clone(), LINE, LINE_SCRIPT).await;
+    let run = old.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    let new = world.engine_with(world.sqlite().await, providers, LINE, LINE_SCRIPT).await;
+    requests.asked.recv().await.expect("the model is asked by the new one");
+    for agent in ["first", "first", "first", "first", "second", "second", "second"] {
+        held.release(agent);
+    }
+    old.wait(&run).await.expect("the old one let go");
+    finish(&new, &run).await;
+    let sends = log(&new, &run).await.iter().filter(|recorded| starts_send(recorded)).count();
+    assert_eq!((sends, world.sent()), (1, 1), "no effect was made twice");
+}

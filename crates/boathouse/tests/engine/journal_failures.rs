@@ -1,0 +1,123 @@
+//! A journal that cannot write for a while: nothing new starts, outcomes are kept, nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use boathouse::core::ids::{RunId, Seq};
+use boathouse::core::run::event::Outcome;
+use boathouse::engine::StartError;
+use boathouse::journal::memory::MemoryJournal;
+use boathouse::journal::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored};
+
+use super::support::*;
+
+/// Which appends fail, and how.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// Nothing is written.
+    Lost,
+    /// It is written, and nobody is told.
+    Unheard,
+}
+
+/// A journal whose appends fail a few times each, or whose creates always do.
+struct Failing {
+    inner: MemoryJournal,
+    failure: Failure,
+    per_append: usize,
+    failed: AtomicUsize,
+    create: bool,
+}
+
+impl Failing {
+    fn new(failure: Failure, per_append: usize) -> Failing {
+        Failing { inner: MemoryJournal::new(), failure, per_append, failed: AtomicUsize::new(0), create: true }
+    }
+}
+
+#[async_trait]
+impl Journal for Failing {
+    async fn create(&self, run: NewRun) -> Result<Lease, JournalError> {
+        if self.create { self.inner.create(run).await } else { Err(JournalError::Unavailable("disk full".to_owned())) }
+    }
+
+    async fn append(&self, append: Append) -> Result<(), JournalError> {
+        if self.failed.fetch_add(1, Ordering::SeqCst) % (self.per_append + 1) < self.per_append {
+            if matches!(self.failure, Failure::Unheard) {
+                let _ = self.inner.append(append).await;
+            }
+            return Err(JournalError::Unavailable("disk full".to_owned()));
+        }
+        self.inner.append(append).await
+    }
+
+    async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError> {
+        self.inner.claim(run).await
+    }
+
+    async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
+        self.inner.read(run, after, limit).await
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunRow>, JournalError> {
+        self.inner.run(run).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
+        self.inner.runs(query).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
+        self.inner.unfinished().await
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
+        self.inner.delete(run).await
+    }
+
+    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
+        self.inner.put_crew(hash, source).await
+    }
+
+    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
+        self.inner.crew(hash).await
+    }
+
+    fn is_durable(&self) -> bool {
+        self.inner.is_durable()
+    }
+
+    async fn check(&self) -> Result<(), JournalError> {
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_outlasts_a_journal_that_fails_for_a_while() {
+    for failure in [Failure::Lost, Failure::Unheard] {
+        let mut world = World::new();
+        let engine = world.engine_on(Failing::new(failure, 3), LINE, LINE_SCRIPT).await;
+        let run = engine.start(start("line")).await.expect("it starts");
+        let view = finish(&engine, &run).await;
+        assert_eq!(view.outcome, Some(Outcome::Completed { output: "sent: send of c".to_owned() }));
+        assert_eq!(world.sent(), 1);
+        let seqs: Vec<u64> = log(&engine, &run).await.iter().map(|recorded| recorded.seq.0).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_kept_does_not_start() {
+    let world = World::new();
+    let journal = Failing { create: false, ..Failing::new(Failure::Lost, 0) };
+    let engine = world.engine_on(journal, LINE, LINE_SCRIPT).await;
+    let refused = engine.start(start("line")).await.expect_err("it cannot be kept");
+    assert!(matches!(refused, StartError::Journal(JournalError::Unavailable(_))), "{refused}");
+    let query = RunQuery { limit: 10, ..RunQuery::default() };
+    assert!(engine.runs(&query).await.expect("it can be read").is_empty());
+}
