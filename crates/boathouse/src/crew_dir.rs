@@ -1,11 +1,23 @@
-//! Crews from folders. To come.
+//! Crews from folders: reads the files, and hands them to the core's check.
+//!
+//! A folder holds `crew.yaml`, `agents/*.yaml`, and `scripted.yaml` where the provider `scripted` answers. Nothing
+//! else is read, and nothing is followed into subfolders.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use boathouse_core::crew::check::Catalog;
+use boathouse_core::crew::check::{AGENTS_DIR, CREW_FILE, Catalog, Checked, SCRIPT_FILE, check};
+use boathouse_core::crew::problem::{Problem, Severity, count, render};
 use boathouse_core::crew::{Crew, Source};
 
-/// A crew that was read from a folder.
+/// A file of a crew that is larger is refused.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// A crew with more files under `agents/` is refused.
+pub const MAX_AGENT_FILES: usize = 1000;
+
+/// A crew, and the folder that it came from.
 #[derive(Clone, Debug)]
 pub struct CrewDir {
     /// The crew.
@@ -14,7 +26,306 @@ pub struct CrewDir {
     pub dir: Option<PathBuf>,
 }
 
-/// Compiles a crew from its source, as the journal keeps it.
-pub fn compile(_source: Source, _name: &str, _catalog: &Catalog) -> Result<Crew, String> {
-    Err("to come".to_owned())
+/// A crew that can run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The crew.
+    pub crew: Crew,
+    /// What does not do what the files say; the crew runs all the same.
+    pub warnings: Vec<Problem>,
+}
+
+/// A crew that cannot run, with everything that is wrong with it.
+#[derive(Clone, Debug)]
+pub struct LoadError {
+    /// Where it was read, or its name if it was compiled from a stored source.
+    pub from: String,
+    /// Errors and warnings, `crew.yaml` first, in the order of the text. At least one is an error.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the crew in {} cannot run: {}\n\n", self.from, count(&self.problems))?;
+        f.write_str(render(&self.problems).trim_end())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Loads the crew in a folder. Blocks while it reads.
+///
+/// The folder's name is the crew's, unless `crew.yaml` has a `name`. Files are at most [`MAX_FILE_BYTES`] long and in
+/// UTF-8; one that is not, or cannot be read, is a problem beside the others.
+pub fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, LoadError> {
+    let (source, found) = read(dir);
+    finish(dir.display().to_string(), found, check(&source, &folder_name(dir), catalog))
+}
+
+/// Compiles a crew from its source, as the journal keeps it: the same crew, whatever has become of its folder.
+///
+/// `name` is the name that it had. Fails where the program no longer has a tool or a provider that the crew names.
+pub fn compile(source: Source, name: &str, catalog: &Catalog) -> Result<Crew, LoadError> {
+    let loaded = finish(format!("the stored source of `{name}`"), Vec::new(), check(&source, name, catalog))?;
+    Ok(loaded.crew)
+}
+
+fn finish(from: String, found: Vec<Problem>, checked: Checked) -> Result<Loaded, LoadError> {
+    let mut problems = checked.problems;
+    // A file that is there but could not be read is not missing, too.
+    let unread = |file: &str| found.iter().any(|problem| problem.is_error() && problem.file == file);
+    problems.retain(|problem| !(problem.code == "missing_file" && unread(&problem.file)));
+    let readable = !found.iter().any(Problem::is_error);
+    problems.splice(0..0, found);
+    match checked.crew {
+        Some(crew) if readable => Ok(Loaded { crew, warnings: problems }),
+        _ => Err(LoadError { from, problems }),
+    }
+}
+
+/// The name of a folder, also where the path is `.` or ends in `..`.
+fn folder_name(dir: &Path) -> String {
+    let own = dir.file_name().map(|name| name.to_string_lossy().into_owned());
+    own.or_else(|| Some(fs::canonicalize(dir).ok()?.file_name()?.to_string_lossy().into_owned()))
+        .unwrap_or_default()
+}
+
+/// Reads the files of a crew's folder, and says what could not be read.
+pub fn read(dir: &Path) -> (Source, Vec<Problem>) {
+    let mut source = Source::new();
+    let mut problems = Vec::new();
+    match read_file(&dir.join(CREW_FILE)) {
+        Ok(text) => {
+            source.insert(CREW_FILE.to_owned(), text);
+        }
+        Err(Unread::Missing) => problems.push(missing(dir)),
+        Err(unread) => problems.push(unread.problem(CREW_FILE)),
+    }
+    match read_file(&dir.join(SCRIPT_FILE)) {
+        Ok(text) => {
+            source.insert(SCRIPT_FILE.to_owned(), text);
+        }
+        Err(Unread::Missing) => {}
+        Err(unread) => problems.push(unread.problem(SCRIPT_FILE)),
+    }
+    read_agents(&dir.join(AGENTS_DIR), &mut source, &mut problems);
+    (source, problems)
+}
+
+fn missing(dir: &Path) -> Problem {
+    let (message, hint) = if dir.join("crew.yml").is_file() {
+        ("the file is missing", "rename `crew.yml` to `crew.yaml`".to_owned())
+    } else if dir.is_dir() {
+        ("the file is missing", "a crew needs a `crew.yaml` that lists its agents".to_owned())
+    } else if dir.exists() {
+        ("a crew is a folder, and this is a file", "give the folder that holds `crew.yaml`".to_owned())
+    } else {
+        ("there is no such folder", format!("`{}` does not exist", dir.display()))
+    };
+    Problem::of_file(Severity::Error, "missing_file", CREW_FILE, message, Some(hint))
+}
+
+fn read_agents(dir: &Path, source: &mut Source, problems: &mut Vec<Problem>) {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        // A crew with inline agents has no such folder.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return problems.push(Unread::Failed(error).problem(AGENTS_DIR)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name()),
+            Err(error) => problems.push(Unread::Failed(error).problem(AGENTS_DIR)),
+        }
+    }
+    names.sort();
+    names.retain(|name| Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml"));
+    if names.len() > MAX_AGENT_FILES {
+        let message = format!("more than {MAX_AGENT_FILES} files");
+        problems.push(Problem::of_file(Severity::Error, "too_many_files", AGENTS_DIR, message, None));
+        return;
+    }
+    for name in names {
+        // Editors keep copies and locks beside a file, under names that begin with a dot.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let file = format!("{AGENTS_DIR}{}", name.to_string_lossy());
+        if name.to_str().is_none() {
+            let message = "the file's name is not UTF-8".to_owned();
+            problems.push(Problem::of_file(Severity::Error, "invalid_utf8", file, message, None));
+        } else if file.ends_with(".yml") {
+            let hint = Some(format!("rename it to `{}`", file.replace(".yml", ".yaml")));
+            let message = "the file is not read: its name does not end in `.yaml`";
+            problems.push(Problem::of_file(Severity::Warning, "wrong_extension", file, message, hint));
+        } else {
+            match read_file(&dir.join(&name)) {
+                Ok(text) => {
+                    source.insert(file, text);
+                }
+                Err(unread) => problems.push(unread.problem(&file)),
+            }
+        }
+    }
+}
+
+/// Why a file could not be read.
+enum Unread {
+    Missing,
+    TooLarge,
+    NotUtf8(usize),
+    NotAFile,
+    Failed(io::Error),
+}
+
+impl Unread {
+    fn problem(self, file: &str) -> Problem {
+        let (code, message, hint) = match self {
+            Unread::Missing => ("missing_file", "the file is missing".to_owned(), None),
+            Unread::TooLarge => {
+                ("too_large", format!("the file is larger than {MAX_FILE_BYTES} bytes"), None)
+            }
+            Unread::NotUtf8(line) => (
+                "invalid_utf8",
+                format!("the file is not UTF-8 text: line {line} holds other bytes"),
+                Some("save it as UTF-8".to_owned()),
+            ),
+            Unread::NotAFile => ("unreadable_file", "this is not a file".to_owned(), None),
+            Unread::Failed(error) => ("unreadable_file", format!("the file cannot be read: {error}"), None),
+        };
+        Problem::of_file(Severity::Error, code, file, message, hint)
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Unread> {
+    // Opening a pipe would block until someone writes to it.
+    let kind = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Failed(error),
+    })?;
+    if !kind.is_file() {
+        return Err(Unread::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(Unread::Failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Unread::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        Unread::NotUtf8(sound.iter().filter(|byte| **byte == b'\n').count() + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot write its files fails")]
+
+    use super::*;
+
+    const CREW: &str = "name: pair\nagents: [one]\n";
+    const ONE: &[u8] = b"id: one\nprovider: scripted\n";
+
+    fn catalog() -> Catalog {
+        Catalog { tools: Vec::new(), providers: vec!["scripted".to_owned()] }
+    }
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("agents")).unwrap();
+        for (file, text) in files {
+            fs::write(dir.path().join(file), text).unwrap();
+        }
+        dir
+    }
+
+    /// Severity, code and file of each problem.
+    fn problems(files: &[(&str, &[u8])]) -> Vec<(bool, &'static str, String)> {
+        let dir = folder(files);
+        let problems = match load(dir.path(), &catalog()) {
+            Ok(loaded) => loaded.warnings,
+            Err(error) => error.problems,
+        };
+        problems.into_iter().map(|problem| (problem.is_error(), problem.code, problem.file)).collect()
+    }
+
+    #[test]
+    fn a_folder_becomes_a_crew_and_its_stored_source_the_same_crew() {
+        let dir = folder(&[
+            ("crew.yaml", CREW.as_bytes()),
+            ("agents/one.yaml", ONE),
+            ("scripted.yaml", b"rules: []\n"),
+        ]);
+        let loaded = load(dir.path(), &catalog()).unwrap();
+        assert_eq!((loaded.crew.name.as_str(), loaded.warnings), ("pair", Vec::new()));
+        assert_eq!(
+            loaded.crew.source.keys().collect::<Vec<_>>(),
+            ["agents/one.yaml", "crew.yaml", "scripted.yaml"]
+        );
+        let again = compile(loaded.crew.source, "other", &catalog()).unwrap();
+        assert_eq!((again.hash, again.name), (loaded.crew.hash, loaded.crew.name));
+    }
+
+    #[test]
+    fn a_crew_without_a_name_is_called_like_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("quiz-exam");
+        fs::create_dir(&inside).unwrap();
+        fs::write(inside.join("crew.yaml"), "agents: [{id: one, provider: scripted}]\n").unwrap();
+        assert_eq!(load(&inside, &catalog()).unwrap().crew.name, "quiz-exam");
+        assert_eq!(load(&inside.join("."), &catalog()).unwrap().crew.name, "quiz-exam");
+    }
+
+    #[test]
+    fn everything_that_cannot_be_read_is_said_at_once() {
+        let large = vec![b'#'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1];
+        assert_eq!(
+            problems(&[
+                ("crew.yaml", CREW.as_bytes()),
+                ("agents/one.yaml", &large),
+                ("agents/two.yaml", b"id: two\nname: \xff\n"),
+                ("agents/three.yml", ONE),
+            ]),
+            [
+                (true, "too_large", "agents/one.yaml".to_owned()),
+                (false, "wrong_extension", "agents/three.yml".to_owned()),
+                (true, "invalid_utf8", "agents/two.yaml".to_owned()),
+                (true, "unknown_agent", "crew.yaml".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_of_the_largest_size_is_read() {
+        let mut text = ONE.to_vec();
+        text.resize(usize::try_from(MAX_FILE_BYTES).unwrap(), b'#');
+        assert_eq!(problems(&[("crew.yaml", CREW.as_bytes()), ("agents/one.yaml", &text)]), []);
+    }
+
+    #[test]
+    fn a_missing_crew_file_says_what_to_do() {
+        for (files, hint) in [
+            (&[("crew.yml", CREW.as_bytes())][..], "rename `crew.yml` to `crew.yaml`"),
+            (&[], "a crew needs a `crew.yaml` that lists its agents"),
+        ] {
+            let dir = folder(files);
+            let error = load(dir.path(), &catalog()).unwrap_err();
+            assert_eq!(error.problems.len(), 1, "{error}");
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+        let error = load(Path::new("/nowhere/at/all"), &catalog()).unwrap_err();
+        assert!(error.to_string().contains("`/nowhere/at/all` does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_stored_source_whose_tool_is_gone_does_not_compile() {
+        let text = "agents: [{id: one, provider: scripted, tools: [Gone]}]\n";
+        let source = Source::from([("crew.yaml".to_owned(), text.to_owned())]);
+        let error = compile(source, "old", &catalog()).unwrap_err();
+        assert_eq!(error.problems[0].code, "unknown_tool");
+        assert!(error.to_string().starts_with("the crew in the stored source of `old` cannot run: 1 error"));
+    }
 }

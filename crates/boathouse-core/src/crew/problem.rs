@@ -22,7 +22,7 @@ pub struct Problem {
     pub column: usize,
     /// How many characters are meant, from `column` on.
     pub length: usize,
-    /// The line as it stands in the file; empty if it is about the whole file.
+    /// The line as it stands in the file; empty if it is about the whole file, or longer than 1000 characters.
     pub source_line: String,
     /// What is wrong: a fragment without a full stop.
     pub message: String,
@@ -63,13 +63,15 @@ impl Problem {
         }
     }
 
-    /// The same, at a place in the text of its file.
-    pub fn at(mut self, place: Place, text: &str) -> Problem {
+    /// The same, at a place of its file; `source_line` is that line without its end.
+    pub fn at(mut self, place: Place, source_line: &str) -> Problem {
         self.line = place.line;
         self.column = place.column;
-        self.source_line = line_of(text, place.line).to_owned();
-        let rest = self.source_line.chars().count().saturating_sub(place.column - place.column.min(1));
-        self.length = place.length.clamp(1, rest.max(1));
+        let count = source_line.chars().count();
+        self.length = place.length.clamp(1, (count + 1).saturating_sub(place.column).max(1));
+        if count <= LONGEST_LINE {
+            source_line.clone_into(&mut self.source_line);
+        }
         self
     }
 
@@ -79,16 +81,37 @@ impl Problem {
     }
 }
 
-/// The line with this number, from 1, without its end; empty if there is none. YAML's line ends: LF, CR LF, CR.
-fn line_of(text: &str, number: usize) -> &str {
+/// Lines with more characters than this are not kept with a problem.
+const LONGEST_LINE: usize = 1000;
+
+/// The lines of a text without their ends. YAML's line ends: LF, CR LF, CR.
+pub fn lines(text: &str) -> Vec<&str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = Vec::new();
     let mut rest = text;
-    for _ in 1..number {
-        let Some(end) = rest.find(['\n', '\r']) else { return "" };
+    while let Some(end) = rest.find(['\n', '\r']) {
+        lines.push(&rest[..end]);
         let skip = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
         rest = &rest[end + skip..];
     }
-    let line = rest.split(['\n', '\r']).next().unwrap_or("");
-    line.strip_prefix('\u{feff}').unwrap_or(line)
+    lines.push(rest);
+    lines
+}
+
+/// `did you mean ...?` for a name that nobody knows; `None` if no candidate resembles it.
+pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if name.is_empty() || name.len() > 100 {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    let alike = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_lowercase());
+    let scored = candidates.into_iter().filter(|candidate| candidate.len() <= 100).map(|c| (alike(c), c));
+    let best =
+        scored.filter(|(score, _)| *score >= 0.8).fold(None, |best: Option<(f64, &str)>, next| match best {
+            Some(best) if best.0 >= next.0 => Some(best),
+            _ => Some(next),
+        });
+    best.map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }
 
 /// Columns that a character takes in a terminal, near enough to put a caret under it.
@@ -129,7 +152,13 @@ impl fmt::Display for Problem {
             return Ok(());
         }
         let gutter = " ".repeat(self.line.to_string().len());
-        writeln!(f, "{gutter}--> {}:{}:{}", self.file, self.line, self.column)?;
+        write!(f, "{gutter}--> {}:{}:{}", self.file, self.line, self.column)?;
+        if self.source_line.is_empty() {
+            return match &self.hint {
+                Some(hint) => write!(f, "\n{gutter} = help: {hint}"),
+                None => Ok(()),
+            };
+        }
         let skipped = if self.column > SHOWN { self.column - SHOWN / 2 } else { 0 };
         let shown: String = self.source_line.chars().skip(skipped).take(SHOWN).collect();
         // Tabs and other control characters become one blank each, so that the caret stands right.
@@ -138,7 +167,7 @@ impl fmt::Display for Problem {
         let before = self.column.saturating_sub(skipped + 1);
         let pad: usize = shown.chars().take(before).map(width).sum();
         let carets: usize = shown.chars().skip(before).take(self.length).map(width).sum();
-        writeln!(f, "{gutter} |")?;
+        writeln!(f, "\n{gutter} |")?;
         writeln!(f, "{} | {}", self.line, shown.trim_end())?;
         write!(f, "{gutter} | {}{}", " ".repeat(pad), "^".repeat(carets.max(1)))?;
         if let Some(hint) = &self.hint {
@@ -177,7 +206,7 @@ mod tests {
 
     fn problem(text: &str, place: Place) -> Problem {
         Problem::of_file(Severity::Error, "unknown_agent", "crew.yaml", "no agent named `triag`", None)
-            .at(place, text)
+            .at(place, lines(text).get(place.line.wrapping_sub(1)).copied().unwrap_or(""))
     }
 
     #[test]
@@ -204,6 +233,14 @@ mod tests {
         ] {
             assert!(problem("short", place).to_string().contains("no agent"), "{place:?}");
         }
+    }
+
+    #[test]
+    fn a_suggestion_is_made_only_where_names_are_alike() {
+        let names = ["triage", "writer", "reviewer"];
+        assert_eq!(suggest("triag", names).as_deref(), Some("did you mean `triage`?"));
+        assert_eq!(suggest("Writer", names).as_deref(), Some("did you mean `writer`?"));
+        assert_eq!(suggest("xyz", names), None);
     }
 
     #[test]

@@ -1,0 +1,467 @@
+//! Tools: those that the crew defines as commands, and those that its agents name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::crew::file::{At, Said, View};
+use crate::crew::yaml::{Entry, Node};
+use crate::crew::{
+    CommandLine, CommandSpec, DEFAULT_OUTPUT_BYTES, Effect, HandoffStyle, OnUnknown, ToolDef, ToolIx,
+    ToolKind, ToolSpec, positional_order,
+};
+
+use super::{Check, is_identifier};
+
+/// Names under which crews written for the Go system expect a tool that runs what a model writes, ends processes of
+/// its choice, or removes programs.
+const REFUSED: [&str; 11] = [
+    "ExecuteCommand",
+    "TerminateProcess",
+    "UninstallApplication",
+    "KillProcess",
+    "RunCommand",
+    "RunShell",
+    "RunShellCommand",
+    "ShellCommand",
+    "ExecuteShell",
+    "Shell",
+    "Bash",
+];
+
+/// Programs that read an argument as a program of its own.
+const SHELLS: [&str; 12] =
+    ["sh", "bash", "zsh", "dash", "ash", "ksh", "fish", "csh", "tcsh", "cmd", "powershell", "pwsh"];
+
+/// What begins the names of tools that hand over.
+pub(super) const TRANSFER_PREFIX: &str = "transfer_to_";
+
+/// The tools that a crew defines, and those that its agents have taken.
+pub(super) struct Shelf<'a> {
+    /// `None` where the definition has an error.
+    defined: BTreeMap<&'a str, (Option<ToolDef>, At<'a>)>,
+    taken: BTreeMap<&'a str, ToolIx>,
+    /// In the order in which agents first name them.
+    pub(super) tools: Vec<ToolDef>,
+}
+
+impl<'a> Shelf<'a> {
+    pub(super) fn new(defined: BTreeMap<&'a str, (Option<ToolDef>, At<'a>)>) -> Shelf<'a> {
+        Shelf { defined, taken: BTreeMap::new(), tools: Vec::new() }
+    }
+}
+
+/// Whether a text can name a tool: `[A-Za-z_][A-Za-z0-9_-]{0,63}`.
+pub(super) fn is_tool_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+impl<'a> Check<'a> {
+    /// The tools of an agent.
+    pub(super) fn agent_tools(
+        &mut self,
+        agent: View<'a>,
+        shelf: &mut Shelf<'a>,
+        handoff: HandoffStyle,
+    ) -> Vec<ToolIx> {
+        let mut tools = Vec::new();
+        for name in agent.texts("tools") {
+            let Some(ix) = self.take_tool(name, shelf, handoff) else { continue };
+            if tools.contains(&ix) {
+                let message = format!("the tool `{}` is listed twice", name.value);
+                self.problems.warn(name.at, "duplicate_tool", message, Some("remove one of them".to_owned()));
+            } else {
+                tools.push(ix);
+            }
+        }
+        tools
+    }
+
+    fn take_tool(
+        &mut self,
+        name: Said<'a, &'a str>,
+        shelf: &mut Shelf<'a>,
+        handoff: HandoffStyle,
+    ) -> Option<ToolIx> {
+        if let Some(ix) = shelf.taken.get(name.value) {
+            return Some(*ix);
+        }
+        let tool = match shelf.defined.get(name.value) {
+            // A definition with an error: that was said there.
+            Some((defined, _)) => defined.clone()?,
+            None => {
+                let registered = self.catalog.tools.iter().find(|spec| spec.name == name.value);
+                match registered {
+                    Some(spec) => ToolDef { spec: spec.clone(), kind: ToolKind::Registered },
+                    None => {
+                        self.no_such_tool(name, shelf);
+                        return None;
+                    }
+                }
+            }
+        };
+        if tool.kind == ToolKind::Registered
+            && handoff != HandoffStyle::Signal
+            && name.value.starts_with(TRANSFER_PREFIX)
+        {
+            let message = format!("the tool `{}` has a name that belongs to hand-offs", name.value);
+            let hint = Some(format!(
+                "names that begin with `{TRANSFER_PREFIX}` are taken by `handoff: tool` and `auto`"
+            ));
+            self.problems.error(name.at, "reserved_name", message, hint);
+        }
+        let ix = ToolIx(shelf.tools.len());
+        shelf.tools.push(tool);
+        shelf.taken.insert(name.value, ix);
+        Some(ix)
+    }
+
+    fn no_such_tool(&mut self, name: Said<'a, &'a str>, shelf: &Shelf<'a>) {
+        if REFUSED.contains(&name.value) {
+            let message =
+                format!("the tool `{}` is not offered: a model could do anything with it", name.value);
+            let hint = format!(
+                "define it in `{}` under `tools:` with the commands that it may run: `{}: {{command: {{allow: \
+                 {{disk: [df, -h]}}}}}}`",
+                super::CREW_FILE,
+                name.value
+            );
+            self.problems.warn(name.at, "refused_tool", message, Some(hint));
+            return;
+        }
+        let registered = self.catalog.tools.iter().map(|spec| spec.name.as_str());
+        let hint = self.problems.suggest(name.value, shelf.defined.keys().copied().chain(registered));
+        let hint = hint.or_else(|| Some("define it in `crew.yaml` under `tools:`, or remove it".to_owned()));
+        self.problems.error(name.at, "unknown_tool", format!("no tool named `{}`", name.value), hint);
+    }
+
+    /// Tools that no agent names.
+    pub(super) fn unused_tools(&mut self, shelf: &Shelf<'a>) {
+        for (name, (_, at)) in &shelf.defined {
+            if !shelf.taken.contains_key(name) && shelf.defined[name].0.is_some() {
+                let message = format!("no agent may call the tool `{name}`");
+                self.problems.warn(
+                    *at,
+                    "unused_tool",
+                    message,
+                    Some("list it under an agent's `tools`".to_owned()),
+                );
+            }
+        }
+    }
+
+    /// The tools under `tools:` of `crew.yaml`.
+    pub(super) fn defined_tools(
+        &mut self,
+        crew_file: View<'a>,
+    ) -> BTreeMap<&'a str, (Option<ToolDef>, At<'a>)> {
+        let mut defined = BTreeMap::new();
+        let Some(view) = crew_file.map("tools") else { return defined };
+        for (name, node) in view.entries() {
+            let tool = self.defined_tool(name, View { file: crew_file.file, node });
+            defined.insert(name.value, (tool, name.at));
+        }
+        defined
+    }
+
+    fn defined_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<ToolDef> {
+        if !is_tool_name(name.value) {
+            let message = format!("`{}` cannot be a tool's name", name.value);
+            let hint =
+                Some("at most 64 letters, digits, `_` and `-`, beginning with a letter or `_`".to_owned());
+            self.problems.error(name.at, "invalid_name", message, hint);
+            return None;
+        }
+        if name.value.starts_with(TRANSFER_PREFIX) {
+            let message = format!("names that begin with `{TRANSFER_PREFIX}` belong to hand-offs");
+            self.problems.error(name.at, "reserved_name", message, Some("choose another name".to_owned()));
+            return None;
+        }
+        if view.node.is_null() {
+            let message = format!("the tool `{}` is empty", name.value);
+            let hint = Some("write `command: {argv: [...]}`".to_owned());
+            self.problems.error(name.at, "missing_key", message, hint);
+            return None;
+        }
+        let description = view.owned("description");
+        if description.trim().is_empty() {
+            let message =
+                format!("the tool `{}` has no description: models do not know when to call it", name.value);
+            self.problems.warn(name.at, "no_description", message, None);
+        }
+        let command = view.map("command")?;
+        let (run, parameters) = match (command.get("argv"), command.get("allow")) {
+            (Some(_), None) => {
+                let parameters = self.tool_parameters(view)?;
+                (self.argv(command, view, &parameters)?, parameters)
+            }
+            (None, Some(_)) => {
+                if let Some(at) = view.key("parameters") {
+                    let message =
+                        "`parameters` does nothing here: a tool with an allow-list takes only `command`";
+                    self.problems.warn(at, "no_effect", message.to_owned(), None);
+                }
+                self.allow_list(command)?
+            }
+            (argv, _) => {
+                let message = match argv {
+                    Some(_) => "`command` has both `argv` and `allow`",
+                    None => "`command` needs `argv` or `allow`",
+                };
+                self.problems.error(command.at(), "invalid_command", message.to_owned(), None);
+                return None;
+            }
+        };
+        let env = view.texts("env");
+        for variable in env.iter().filter(|said| !is_identifier(said.value)) {
+            let message = format!("`{}` is not the name of an environment variable", variable.value);
+            let hint = variable.value.contains('=').then(|| {
+                "only names are listed; the values come from the environment of the program".to_owned()
+            });
+            self.problems.error(variable.at, "invalid_name", message, hint);
+        }
+        let spec = self.tool_spec(name, view, description, parameters);
+        let command = CommandSpec {
+            run,
+            cwd: view.text("cwd").map(|said| said.value.to_owned()).filter(|cwd| !cwd.is_empty()),
+            env: env.iter().map(|said| said.value.to_owned()).collect(),
+        };
+        Some(ToolDef { spec: Arc::new(spec), kind: ToolKind::Command(Arc::new(command)) })
+    }
+
+    fn tool_spec(
+        &mut self,
+        name: Said<'a, &'a str>,
+        view: View<'a>,
+        description: String,
+        parameters: Value,
+    ) -> ToolSpec {
+        let effect = match view.text("effect").map(|said| said.value) {
+            Some("read") => Effect::Read,
+            Some("idempotent") => Effect::Idempotent,
+            _ => Effect::Once,
+        };
+        let retries: u32 = view.whole("retries").unwrap_or(0);
+        if let (Effect::Once, Some(at), true) = (effect, view.key("retries"), retries > 0) {
+            let message = "`retries` does nothing: a call with the effect `once` is never repeated by itself";
+            let hint = Some("write `effect: read` or `effect: idempotent` if it may be repeated".to_owned());
+            self.problems.warn(at, "no_effect", message.to_owned(), hint);
+        }
+        if let (Effect::Read | Effect::Idempotent, Some(at)) = (effect, view.key("on_unknown")) {
+            let message = "`on_unknown` does nothing: a call that may be repeated is made again";
+            self.problems.warn(at, "no_effect", message.to_owned(), None);
+        }
+        ToolSpec {
+            effect,
+            on_unknown: match view.text("on_unknown").map(|said| said.value) {
+                Some("fail") => OnUnknown::Fail,
+                Some("assume_done") => OnUnknown::AssumeDone,
+                Some("rerun") => OnUnknown::Rerun,
+                _ => OnUnknown::Ask,
+            },
+            timeout_ms: view.millis("timeout_seconds"),
+            retries,
+            max_output_bytes: view.setting("max_output_bytes").unwrap_or(DEFAULT_OUTPUT_BYTES),
+            positional: self.positional(view, &parameters),
+            ..ToolSpec::new(name.value, description, parameters)
+        }
+    }
+
+    /// Required parameters in their order, then the others as written in the file.
+    fn positional(&self, view: View<'a>, parameters: &Value) -> Vec<String> {
+        let written = view.map("parameters").and_then(|schema| schema.map("properties"));
+        let Some(written) = written else { return positional_order(parameters) };
+        let required = parameters.get("required").and_then(Value::as_array).into_iter().flatten();
+        let mut order: Vec<String> = required.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        let mut seen: BTreeSet<String> = order.iter().cloned().collect();
+        for (name, _) in written.entries() {
+            if seen.insert(name.value.to_owned()) {
+                order.push(name.value.to_owned());
+            }
+        }
+        order
+    }
+
+    /// The schema of a tool's arguments; an object without properties if none is written.
+    fn tool_parameters(&mut self, view: View<'a>) -> Option<Value> {
+        let Some(schema) = view.map("parameters") else {
+            return Some(json!({"type": "object", "properties": {}, "additionalProperties": false}));
+        };
+        let at = schema.at();
+        if schema.get("type").and_then(Node::text) != Some("object") {
+            let message = "`parameters` must be a JSON Schema with `type: object`".to_owned();
+            let hint =
+                Some("write `parameters: {type: object, properties: {host: {type: string}}}`".to_owned());
+            self.problems.error(at, "invalid_schema", message, hint);
+            return None;
+        }
+        let properties = match schema.get("properties").filter(|node| !node.is_null()) {
+            Some(node) if node.entries().is_none() => {
+                let at = At { file: view.file, place: node.at };
+                self.problems.error(at, "invalid_schema", "`properties` must be a map".to_owned(), None);
+                return None;
+            }
+            Some(node) => node.entries().unwrap_or_default(),
+            None => &[],
+        };
+        let mut sound = self.properties_are_schemas(view.file, properties);
+        for name in schema.texts("required") {
+            if properties.iter().all(|property| property.key != name.value) {
+                let message = format!("`required` names `{}`, which `properties` does not have", name.value);
+                let hint = self.problems.suggest(name.value, properties.iter().map(|p| p.key.as_str()));
+                self.problems.error(name.at, "invalid_schema", message, hint);
+                sound = false;
+            }
+        }
+        sound.then(|| schema.node.to_json())
+    }
+
+    fn properties_are_schemas(&mut self, file: &'a str, properties: &'a [Entry]) -> bool {
+        const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
+        let mut sound = true;
+        for property in properties {
+            let kind = property.value.entries().map(|_| View { file, node: &property.value });
+            let at = At { file, place: property.value.at };
+            let Some(schema) = kind else {
+                let message = format!("`{}` must be a schema", property.key);
+                let hint = Some(format!("write `{}: {{type: string}}`", property.key));
+                self.problems.error(at, "invalid_schema", message, hint);
+                sound = false;
+                continue;
+            };
+            if let Some(kind) = schema.text("type").filter(|kind| !TYPES.contains(&kind.value)) {
+                let hint = self.problems.suggest(kind.value, TYPES);
+                let message = format!("`{}` is not a type of JSON Schema", kind.value);
+                self.problems.error(kind.at, "invalid_schema", message, hint);
+                sound = false;
+            }
+        }
+        sound
+    }
+
+    fn argv(&mut self, command: View<'a>, tool: View<'a>, parameters: &Value) -> Option<CommandLine> {
+        let argv = command.texts("argv");
+        let errors_before = self.problems.error_count();
+        let Some(program) = argv.first() else {
+            let at = command.key("argv").unwrap_or(command.at());
+            let message = "`argv` is empty: it needs the program, then its arguments".to_owned();
+            self.problems.error(at, "invalid_command", message, None);
+            return None;
+        };
+        self.program(*program);
+        let declared: Vec<&str> = parameters
+            .get("properties")
+            .and_then(Value::as_object)
+            .map(|properties| properties.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        let mut used = BTreeSet::new();
+        for element in &argv {
+            let Some(name) = placeholder(element.value) else {
+                for name in declared.iter().filter(|name| element.value.contains(&format!("{{{name}}}"))) {
+                    let message =
+                        format!("`{{{name}}}` is not replaced here: a placeholder is an element of its own");
+                    let hint = Some("split the element, or leave the fixed part to the parameter".to_owned());
+                    self.problems.error(element.at, "invalid_command", message, hint);
+                }
+                continue;
+            };
+            used.insert(name);
+            if !declared.contains(&name) {
+                let message = format!("`{{{name}}}` is not a parameter of this tool");
+                let hint = self.problems.suggest(name, declared.iter().copied());
+                let hint = hint.or_else(|| Some("declare it under `parameters`".to_owned()));
+                self.problems.error(element.at, "unknown_placeholder", message, hint);
+            }
+            if is_shell(program.value) {
+                let message = format!("`{}` would read the argument `{name}` as a program", program.value);
+                let hint = Some("name the program itself, or list what may run under `allow`".to_owned());
+                self.problems.error(element.at, "free_shell", message, hint);
+            }
+        }
+        for name in declared.iter().filter(|name| !used.contains(*name)) {
+            let at = tool.key("parameters").unwrap_or(tool.at());
+            let message = format!("the parameter `{name}` does nothing: `argv` has no element `{{{name}}}`");
+            self.problems.warn(at, "no_effect", message, None);
+        }
+        let sound = self.problems.error_count() == errors_before;
+        sound.then(|| CommandLine::Argv(argv.iter().map(|said| said.value.to_owned()).collect()))
+    }
+
+    fn allow_list(&mut self, command: View<'a>) -> Option<(CommandLine, Value)> {
+        let errors_before = self.problems.error_count();
+        let list = command.map("allow");
+        let mut allowed = BTreeMap::new();
+        for (name, _) in list.iter().flat_map(View::entries) {
+            let argv = list.map(|list| list.texts(name.value)).unwrap_or_default();
+            match argv.first() {
+                Some(program) => self.program(*program),
+                None => {
+                    let message = format!("`{}` has no program to run", name.value);
+                    let hint = Some(format!("write `{}: [program, argument]`", name.value));
+                    self.problems.error(name.at, "invalid_command", message, hint);
+                }
+            }
+            allowed.insert(name.value.to_owned(), argv.iter().map(|said| said.value.to_owned()).collect());
+        }
+        if allowed.is_empty() {
+            let at = command.key("allow").unwrap_or(command.at());
+            let message = "`allow` lists no command".to_owned();
+            self.problems.error(
+                at,
+                "invalid_command",
+                message,
+                Some("write `name: [program, argument]`".to_owned()),
+            );
+        }
+        if self.problems.error_count() > errors_before {
+            return None;
+        }
+        let names: Vec<&String> = allowed.keys().collect();
+        let lines: Vec<String> = allowed
+            .iter()
+            .map(|(name, argv): (&String, &Vec<String>)| format!("{name}: {}", argv.join(" ")))
+            .collect();
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "command": {
+                    "type": "string",
+                    "enum": names,
+                    "description": format!("which command to run. {}", lines.join("; ")),
+                },
+            },
+            "required": ["command"],
+            "additionalProperties": false,
+        });
+        Some((CommandLine::Allow(allowed), schema))
+    }
+
+    fn program(&mut self, program: Said<'a, &'a str>) {
+        let fault = if program.value.is_empty() {
+            "the program's name is empty"
+        } else if placeholder(program.value).is_some() {
+            "a model must not choose the program"
+        } else if program.value.contains(char::is_whitespace) && !program.value.contains('/') {
+            "this is a line for a shell, and no shell reads it: write each argument as an element"
+        } else {
+            return;
+        };
+        let hint = Some("write `[df, -h]`".to_owned());
+        self.problems.error(program.at, "invalid_command", fault.to_owned(), hint);
+    }
+}
+
+/// The name in an element of the form `{name}`.
+fn placeholder(element: &str) -> Option<&str> {
+    let name = element.strip_prefix('{')?.strip_suffix('}')?;
+    is_tool_name(name).then_some(name)
+}
+
+fn is_shell(program: &str) -> bool {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    SHELLS.contains(&name)
+}
