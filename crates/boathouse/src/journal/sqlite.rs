@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::event::RunState;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 use tokio::sync::oneshot;
 
@@ -64,17 +64,27 @@ impl SqliteJournal {
         if lock.is_some() {
             schema::drop_unused_crews(&mut connection).await?;
         }
-        let recent = lock.is_some().then(|| Arc::new(Recent::default()));
+        let recent = lock.is_some().then(Recent::default);
+        Ok(Self::on(path, connection, recent, lock))
+    }
+
+    fn on(
+        path: PathBuf,
+        connection: SqliteConnection,
+        recent: Option<Recent>,
+        lock: Option<ServerLock>,
+    ) -> SqliteJournal {
+        let recent = recent.map(Arc::new);
         let readers = schema::readers(&path);
         let writer = Writer::start(path.clone(), connection, recent.clone());
-        Ok(SqliteJournal {
+        SqliteJournal {
             path,
             writer,
             readers,
             recent,
             lock: Mutex::new(lock),
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The file, as an absolute path without symbolic links.
@@ -278,3 +288,6 @@ fn to_row(row: &SqliteRow, first: usize) -> Result<RunRow, JournalError> {
 fn to_state(word: &str) -> Option<RunState> {
     serde_json::from_value(serde_json::Value::from(word)).ok()
 }
+
+#[cfg(test)]
+mod tests;

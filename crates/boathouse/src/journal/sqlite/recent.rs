@@ -9,15 +9,16 @@ use boathouse_core::ids::{RunId, Seq};
 
 use crate::journal::{Append, NewRun, RunRow, Stored};
 
-/// Bytes of events that are kept, over all runs.
+/// Bytes of events that are usually kept, over all runs.
 const BYTES: usize = 32 << 20;
 
 /// What a run costs beside its events.
 const RUN_BYTES: usize = 1 << 10;
 
-/// The runs that were written to last, up to [`BYTES`].
-#[derive(Debug, Default)]
+/// The runs that were written to last, up to a number of bytes.
+#[derive(Debug)]
 pub(super) struct Recent {
+    limit: usize,
     kept: Mutex<Kept>,
 }
 
@@ -39,7 +40,17 @@ struct RecentRun {
     place: u64,
 }
 
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent::keeping(BYTES)
+    }
+}
+
 impl Recent {
+    pub(super) fn keeping(bytes: usize) -> Recent {
+        Recent { limit: bytes, kept: Mutex::default() }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,13 +67,13 @@ impl Recent {
             created_at: first.recorded.at,
             updated_at: last.recorded.at,
         };
-        self.kept().put(row, new.events);
+        self.kept().put(row, new.events, self.limit);
     }
 
     pub(super) fn claimed(&self, row: &RunRow) {
         let mut kept = self.kept();
         if !kept.runs.contains_key(&row.run) {
-            kept.put(row.clone(), Vec::new());
+            kept.put(row.clone(), Vec::new(), self.limit);
         }
     }
 
@@ -82,7 +93,7 @@ impl Recent {
             kept.order.insert(kept.clock, run_id);
         }
         run.place = kept.clock;
-        kept.shrink();
+        kept.shrink(self.limit);
     }
 
     pub(super) fn deleted(&self, run: &RunId) {
@@ -104,14 +115,14 @@ impl Recent {
 }
 
 impl Kept {
-    fn put(&mut self, row: RunRow, events: Vec<Arc<Stored>>) {
+    fn put(&mut self, row: RunRow, events: Vec<Arc<Stored>>, limit: usize) {
         self.remove(&row.run);
         self.clock += 1;
         let bytes = bytes(&events) + RUN_BYTES;
         self.bytes += bytes;
         self.order.insert(self.clock, row.run.clone());
         self.runs.insert(row.run.clone(), RecentRun { row, events, bytes, place: self.clock });
-        self.shrink();
+        self.shrink(limit);
     }
 
     fn remove(&mut self, run: &RunId) {
@@ -121,8 +132,8 @@ impl Kept {
         }
     }
 
-    fn shrink(&mut self) {
-        while self.bytes > BYTES {
+    fn shrink(&mut self, limit: usize) {
+        while self.bytes > limit {
             let Some((_, oldest)) = self.order.pop_first() else { return };
             if let Some(gone) = self.runs.remove(&oldest) {
                 self.bytes -= gone.bytes;

@@ -138,10 +138,11 @@ pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
 /// What a failure means to the journal's callers.
 pub(super) fn error(error: sqlx::Error) -> JournalError {
     const CORRUPT: u32 = 11;
+    const CONSTRAINT: u32 = 19;
     const NOT_A_DATABASE: u32 = 26;
     match (code(&error), &error) {
         (Some(NOT_A_DATABASE), _) => JournalError::Corrupt("the file is not a SQLite database".to_owned()),
-        (Some(CORRUPT), _) | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+        (Some(CORRUPT | CONSTRAINT), _) | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
             JournalError::Corrupt(error.to_string())
         }
         (_, sqlx::Error::PoolClosed) => JournalError::Closed,
