@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{Stop, Tool, ToolCx, ToolError};
 
@@ -183,7 +184,7 @@ async fn attempt_once(
     let token = cx.cancelled.clone();
     let mut task = AbortOnDropHandle::new(tokio::spawn({
         let (tool, arguments) = (tool.clone(), arguments.clone());
-        async move { tool.call(&arguments, &cx).await }
+        async move { tool.call(&arguments, &cx).await }.in_current_span()
     }));
     let timed_out = tokio::select! {
         biased;

@@ -189,7 +189,7 @@ mod tests {
 
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape counts")]
+    #[expect(dead_code, reason = "for most fields only the shape counts")]
     struct Search {
         /// What to look for.
         query: String,
@@ -241,6 +241,36 @@ mod tests {
         let spec = tool.spec();
         assert_eq!((spec.effect, spec.timeout_ms, spec.retries), (Effect::Read, Some(2000), 1));
         assert_eq!(tool.stop(), Stop::Cooperate);
+    }
+
+    #[tokio::test]
+    async fn a_call_gets_its_arguments_and_its_place() {
+        let tool = function("Search", "Finds.", |args: Search, cx: ToolCx| async move {
+            match &*args.query {
+                "nothing" => Err("there is nothing".into()),
+                query => {
+                    Ok(format!("{query} up to {} for {} of {}", args.limit, cx.agent, cx.idempotency_key))
+                }
+            }
+        });
+        let cx = ToolCx {
+            run: "r".into(),
+            call: boathouse_core::ids::CallId(1),
+            attempt: 1,
+            agent: "clerk".into(),
+            idempotency_key: "r-1".to_owned(),
+            crew_dir: None,
+            history: rpds::VectorSync::new_sync(),
+            cancelled: tokio_util::sync::CancellationToken::new(),
+            grace: Duration::ZERO,
+        };
+        let told = tool.call(&json!({"query": "boats", "in": "town"}), &cx).await.unwrap();
+        assert_eq!(told, "boats up to 5 for clerk of r-1");
+        let failed = tool.call(&json!({"query": "nothing", "in": "town"}), &cx).await.unwrap_err();
+        assert!(matches!(failed, ToolError::Failed(why) if why == "there is nothing"));
+        // 5.0 is an integer for JSON Schema, and none for Rust.
+        let refused = tool.call(&json!({"query": "x", "in": "y", "limit": 5.0}), &cx).await.unwrap_err();
+        assert!(matches!(refused, ToolError::Refused(why) if why.contains("floating point `5.0`")));
     }
 
     #[test]

@@ -224,7 +224,7 @@ async fn code_that_blocks_its_thread_is_abandoned_and_counted() {
         token.cancel();
     });
     assert_eq!(end, ToolEnd::Stopped(CallEnd::Abandoned));
-    assert_eq!(abandoned_count(), before + 1);
+    assert!(abandoned_count() > before);
     drop(release);
 }
 
