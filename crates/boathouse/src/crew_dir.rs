@@ -31,6 +31,8 @@ pub struct CrewDir {
 pub struct Loaded {
     /// The crew.
     pub crew: Crew,
+    /// Where it was read from; `None` for a crew that came from elsewhere. Its command tools run there.
+    pub dir: Option<PathBuf>,
     /// What does not do what the files say; the crew runs all the same.
     pub warnings: Vec<Problem>,
 }
@@ -59,18 +61,24 @@ impl std::error::Error for LoadError {}
 /// UTF-8; one that is not, or cannot be read, is a problem beside the others.
 pub fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, LoadError> {
     let (source, found) = read(dir);
-    finish(dir.display().to_string(), found, check(&source, &folder_name(dir), catalog))
+    finish(dir.display().to_string(), Some(dir.to_owned()), found, check(&source, &folder_name(dir), catalog))
 }
 
 /// Compiles a crew from its source, as the journal keeps it: the same crew, whatever has become of its folder.
 ///
 /// `name` is the name that it had. Fails where the program no longer has a tool or a provider that the crew names.
 pub fn compile(source: Source, name: &str, catalog: &Catalog) -> Result<Crew, LoadError> {
-    let loaded = finish(format!("the stored source of `{name}`"), Vec::new(), check(&source, name, catalog))?;
+    let loaded =
+        finish(format!("the stored source of `{name}`"), None, Vec::new(), check(&source, name, catalog))?;
     Ok(loaded.crew)
 }
 
-fn finish(from: String, found: Vec<Problem>, checked: Checked) -> Result<Loaded, LoadError> {
+fn finish(
+    from: String,
+    dir: Option<PathBuf>,
+    found: Vec<Problem>,
+    checked: Checked,
+) -> Result<Loaded, LoadError> {
     let mut problems = checked.problems;
     // A file that is there but could not be read is not missing, too.
     let unread = |file: &str| found.iter().any(|problem| problem.is_error() && problem.file == file);
@@ -78,7 +86,7 @@ fn finish(from: String, found: Vec<Problem>, checked: Checked) -> Result<Loaded,
     let readable = !found.iter().any(Problem::is_error);
     problems.splice(0..0, found);
     match checked.crew {
-        Some(crew) if readable => Ok(Loaded { crew, warnings: problems }),
+        Some(crew) if readable => Ok(Loaded { crew, dir, warnings: problems }),
         _ => Err(LoadError { from, problems }),
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::crew_dir::CrewDir;
+use crate::crew_dir::Loaded;
 use crate::driver::Ask;
 use crate::feed::Watch;
 use crate::journal::{Journal, JournalError, RunQuery, RunRow};
@@ -142,8 +142,8 @@ impl Engine {
     }
 
     /// Serves a crew; a crew of the same name is replaced for new runs. Keeps its source in the journal.
-    pub async fn add_crew(&self, crew: impl Into<CrewDir>) -> Result<Arc<Crew>, JournalError> {
-        let CrewDir { crew, dir } = crew.into();
+    pub async fn add_crew(&self, crew: impl Into<Loaded>) -> Result<Arc<Crew>, JournalError> {
+        let Loaded { crew, dir, .. } = crew.into();
         let crew = Arc::new(crew);
         let source =
             serde_json::to_string(&crew.source).map_err(|error| JournalError::Corrupt(error.to_string()))?;
@@ -373,7 +373,7 @@ impl Engine {
 }
 
 /// A suggestion for a name that does not exist, as the end of a sentence; nothing if no name is near.
-fn did_you_mean<'a>(asked: &str, mut names: impl Iterator<Item = &'a str>) -> String {
-    let near = names.find(|name| name.eq_ignore_ascii_case(asked));
-    near.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+fn did_you_mean<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let near = boathouse_core::crew::problem::suggest(asked, names);
+    near.map_or_else(String::new, |hint| format!("; {hint}"))
 }

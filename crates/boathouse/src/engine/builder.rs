@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use boathouse_core::crew::Crew;
 
-use crate::crew_dir::CrewDir;
+use crate::crew_dir::Loaded;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::{Journal, JournalError};
 use crate::provider::Providers;
@@ -18,7 +18,7 @@ pub struct EngineBuilder {
     journal: Option<Arc<dyn Journal>>,
     providers: Providers,
     tools: Tools,
-    crews: Vec<CrewDir>,
+    crews: Vec<Loaded>,
     cancel_grace: Duration,
     disconnect_grace: Duration,
 }
@@ -54,7 +54,7 @@ impl EngineBuilder {
     }
 
     /// Serves a crew from the start.
-    pub fn crew(mut self, crew: impl Into<CrewDir>) -> EngineBuilder {
+    pub fn crew(mut self, crew: impl Into<Loaded>) -> EngineBuilder {
         self.crews.push(crew.into());
         self
     }
@@ -87,8 +87,8 @@ impl EngineBuilder {
     }
 }
 
-impl From<Crew> for CrewDir {
-    fn from(crew: Crew) -> CrewDir {
-        CrewDir { crew, dir: None }
+impl From<Crew> for Loaded {
+    fn from(crew: Crew) -> Loaded {
+        Loaded { crew, dir: None, warnings: Vec::new() }
     }
 }

@@ -86,7 +86,8 @@ async fn a_cancel_drops_the_requests_of_every_branch_and_its_receipt_names_them(
     let view = engine.cancel(&run, CancelReason::Requested, true).await.expect("it can be cancelled");
     let Some(Outcome::Cancelled { reason, receipt }) = view.outcome else { panic!("{:?}", view.state) };
     assert_eq!(reason, CancelReason::Requested);
-    let mut named: Vec<String> = receipt.iter().map(|line| format!("{} {:?}", line.agent, line.end)).collect();
+    let mut named: Vec<String> =
+        receipt.iter().map(|line| format!("{} {:?}", line.agent, line.end)).collect();
     named.sort();
     assert_eq!(named, ["a Disconnected", "b Disconnected", "c Disconnected"]);
     let mut dropped: Vec<String> = std::iter::from_fn(|| requests.dropped.try_recv().ok()).collect();
@@ -155,7 +156,10 @@ async fn an_operators_pause_lets_the_reply_in_flight_end_and_starts_nothing_unti
         held.release(agent);
     }
     engine.resume(&run).await.expect("it is paused");
-    assert_eq!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { output: "thinkingclosed".to_owned() }));
+    assert_eq!(
+        finish(&engine, &run).await.outcome,
+        Some(Outcome::Completed { output: "thinkingclosed".to_owned() })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,6 +186,9 @@ async fn nothing_is_recorded_after_the_end() {
     engine.cancel(&run, CancelReason::Requested, true).await.expect("it can be cancelled");
     let logged = log(&engine, &run).await;
     assert!(matches!(logged.last().expect("it has events").event, Event::RunEnded { .. }));
-    assert!(matches!(engine.answer(&run, None, text("late")).await, Err(CommandError::Refused(Refused::Ended))));
+    assert!(matches!(
+        engine.answer(&run, None, text("late")).await,
+        Err(CommandError::Refused(Refused::Ended))
+    ));
     assert_eq!(log(&engine, &run).await.len(), logged.len());
 }

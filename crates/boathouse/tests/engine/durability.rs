@@ -46,16 +46,20 @@ async fn every_crash_point(crew: &str, script: &str, name: &str) {
         let restarted = again.engine(crew, script).await;
         restarted.wait(&run).await.expect("there is such a run");
         let asked = log(&restarted, &run).await;
-        let unknown = asked.iter().skip(events).filter(
-            |recorded| matches!(&recorded.event, Event::WaitOpened { what: WaitFor::UnknownOutcome { .. }, .. }),
-        );
+        let unknown = asked.iter().skip(events).filter(|recorded| {
+            matches!(&recorded.event, Event::WaitOpened { what: WaitFor::UnknownOutcome { .. }, .. })
+        });
         let in_flight = once_calls_in_flight(&whole[..events]);
         assert_eq!(unknown.count(), in_flight, "after event {events}");
         finish(&restarted, &run).await;
         assert_eq!(end(&log(&restarted, &run).await), expected, "after event {events}");
         let before = whole[..events].iter().filter(|recorded| starts_send(recorded)).count();
         let all = whole.iter().filter(|recorded| starts_send(recorded)).count();
-        assert_eq!(again.sent(), all - before, "a `once` tool is never called again silently, after event {events}");
+        assert_eq!(
+            again.sent(),
+            all - before,
+            "a `once` tool is never called again silently, after event {events}"
+        );
         restarted.shutdown(Duration::from_secs(5)).await;
     }
     engine.shutdown(Duration::from_secs(5)).await;
@@ -69,7 +73,8 @@ fn once_calls_in_flight(log: &[Recorded]) -> usize {
     let returned = log.iter().filter(|recorded| {
         let Event::ToolReturned { result, .. } = &recorded.event else { return false };
         log.iter().any(|other| {
-            starts_send(other) && matches!(other.event, Event::CallStarted { call, .. } if call == result.call)
+            starts_send(other)
+                && matches!(other.event, Event::CallStarted { call, .. } if call == result.call)
         })
     });
     log.iter().filter(|recorded| starts_send(recorded)).count() - returned.count()
@@ -87,7 +92,14 @@ async fn a_crash_after_every_event_of_a_group_ends_the_same() {
 
 #[tokio::test]
 async fn every_order_of_a_groups_replies_with_a_crash_after_every_event_ends_the_same() {
-    let orders = [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]];
+    let orders = [
+        ["a", "b", "c"],
+        ["a", "c", "b"],
+        ["b", "a", "c"],
+        ["b", "c", "a"],
+        ["c", "a", "b"],
+        ["c", "b", "a"],
+    ];
     let mut expected = None;
     for order in orders {
         let world = World::new();
@@ -117,7 +129,8 @@ async fn every_order_of_a_groups_replies_with_a_crash_after_every_event_ends_the
         for events in 1..whole.len() {
             let again = World::new();
             crashed_after(&again, &run, &whole[..events], &engine, RunState::Running).await;
-            let restarted = again.engine_with(again.sqlite().await, providers.clone(), GROUP, GROUP_SCRIPT).await;
+            let restarted =
+                again.engine_with(again.sqlite().await, providers.clone(), GROUP, GROUP_SCRIPT).await;
             finish(&restarted, &run).await;
             assert_eq!(end(&log(&restarted, &run).await), ended, "{order:?} after event {events}");
             restarted.shutdown(Duration::from_secs(5)).await;
@@ -165,7 +178,9 @@ async fn shutdown_is_not_a_cancel_the_next_start_goes_on() {
     }
     assert!(matches!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { .. })));
     let logged = log(&engine, &run).await;
-    assert!(logged.iter().any(|recorded| matches!(&recorded.event, Event::TakenOver { lost } if lost.len() == 1)));
+    assert!(
+        logged.iter().any(|recorded| matches!(&recorded.event, Event::TakenOver { lost } if lost.len() == 1))
+    );
 }
 
 #[tokio::test]
@@ -178,9 +193,15 @@ async fn a_run_keeps_the_crew_that_it_began_with_also_after_a_restart() {
 
     let other = LINE_SCRIPT.replace("sent:", "other:");
     let engine = world.engine(LINE, &other).await;
-    assert_eq!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { output: "sent: send of c".to_owned() }));
+    assert_eq!(
+        finish(&engine, &run).await.outcome,
+        Some(Outcome::Completed { output: "sent: send of c".to_owned() })
+    );
     let run = engine.start(start("line")).await.expect("it starts");
-    assert_eq!(finish(&engine, &run).await.outcome, Some(Outcome::Completed { output: "other: send of c".to_owned() }));
+    assert_eq!(
+        finish(&engine, &run).await.outcome,
+        Some(Outcome::Completed { output: "other: send of c".to_owned() })
+    );
 }
 
 #[tokio::test]

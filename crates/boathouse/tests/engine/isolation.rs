@@ -13,7 +13,9 @@ fn said(log: &[boathouse::core::run::event::Recorded]) -> Vec<String> {
     for recorded in log {
         match &recorded.event {
             Event::RunStarted(started) => said.push(started.input.clone()),
-            Event::ModelReplied { branch, agent, reply, .. } => said.push(format!("{branch} {agent} {}", reply.text)),
+            Event::ModelReplied { branch, agent, reply, .. } => {
+                said.push(format!("{branch} {agent} {}", reply.text))
+            }
             Event::ToolReturned { branch, result, .. } => said.push(format!("{branch} {}", result.output)),
             Event::Joined { output, .. } => said.push(output.clone()),
             _ => {}

@@ -32,14 +32,24 @@ struct Failing {
 
 impl Failing {
     fn new(failure: Failure, per_append: usize) -> Failing {
-        Failing { inner: MemoryJournal::new(), failure, per_append, failed: AtomicUsize::new(0), create: true }
+        Failing {
+            inner: MemoryJournal::new(),
+            failure,
+            per_append,
+            failed: AtomicUsize::new(0),
+            create: true,
+        }
     }
 }
 
 #[async_trait]
 impl Journal for Failing {
     async fn create(&self, run: NewRun) -> Result<Lease, JournalError> {
-        if self.create { self.inner.create(run).await } else { Err(JournalError::Unavailable("disk full".to_owned())) }
+        if self.create {
+            self.inner.create(run).await
+        } else {
+            Err(JournalError::Unavailable("disk full".to_owned()))
+        }
     }
 
     async fn append(&self, append: Append) -> Result<(), JournalError> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse::core::crew::check::Catalog;
-use boathouse::core::crew::{Effect, Source};
+use boathouse::core::crew::{Crew, Effect, Source};
 use boathouse::core::ids::{RunId, Seq, WaitId};
 use boathouse::core::message::Reply;
 use boathouse::core::run::event::{Answer, Event, Outcome, Recorded, RunState, WaitFor};
 use boathouse::core::run::request::ModelRequest;
-use boathouse::crew_dir::{self, Loaded};
+use boathouse::crew_dir;
 use boathouse::engine::{Engine, RunView, StartRun};
 use boathouse::feed::{Item, Watch};
 use boathouse::journal::Journal;
@@ -88,11 +88,14 @@ agents:
 "#;
 
 pub fn source(crew: &str, script: &str) -> Source {
-    BTreeMap::from([("crew.yaml".to_owned(), crew.to_owned()), ("scripted.yaml".to_owned(), script.to_owned())])
+    BTreeMap::from([
+        ("crew.yaml".to_owned(), crew.to_owned()),
+        ("scripted.yaml".to_owned(), script.to_owned()),
+    ])
 }
 
-pub fn load(crew: &str, script: &str, catalog: &Catalog) -> Loaded {
-    crew_dir::compile(&source(crew, script), "crew", catalog).unwrap_or_else(|error| panic!("{error}"))
+pub fn load(crew: &str, script: &str, catalog: &Catalog) -> Crew {
+    crew_dir::compile(source(crew, script), "crew", catalog).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -153,7 +156,13 @@ impl World {
         self.engine_with(journal, providers, crew, script).await
     }
 
-    pub async fn engine_with(&self, journal: impl Journal, providers: Providers, crew: &str, script: &str) -> Engine {
+    pub async fn engine_with(
+        &self,
+        journal: impl Journal,
+        providers: Providers,
+        crew: &str,
+        script: &str,
+    ) -> Engine {
         Engine::builder()
             .journal(journal)
             .providers(providers)
@@ -233,7 +242,8 @@ pub async fn read_all(mut watch: Watch) -> (Vec<String>, String) {
         for item in items {
             match item {
                 Item::Event(stored) => {
-                    let json: serde_json::Value = serde_json::from_slice(&stored.json).expect("events are JSON");
+                    let json: serde_json::Value =
+                        serde_json::from_slice(&stored.json).expect("events are JSON");
                     types.push(json["type"].as_str().expect("they have a type").to_owned());
                 }
                 Item::Delta(data) => {
@@ -266,7 +276,10 @@ impl Held {
     pub fn new() -> (Held, Requests) {
         let (asked, when_asked) = mpsc::unbounded_channel();
         let (dropped, when_dropped) = mpsc::unbounded_channel();
-        (Held { asked, dropped, gates: Arc::default() }, Requests { asked: when_asked, dropped: when_dropped })
+        (
+            Held { asked, dropped, gates: Arc::default() },
+            Requests { asked: when_asked, dropped: when_dropped },
+        )
     }
 
     /// Lets one reply of an agent go.
@@ -275,7 +288,12 @@ impl Held {
     }
 
     fn gate(&self, agent: &str) -> Arc<Semaphore> {
-        self.gates.lock().expect("no test panics in here").entry(agent.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))).clone()
+        self.gates
+            .lock()
+            .expect("no test panics in here")
+            .entry(agent.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(0)))
+            .clone()
     }
 }
 
