@@ -217,6 +217,15 @@ impl Run {
         &self.started
     }
 
+    /// Its variables: those that it brought, over the crew's defaults.
+    pub fn vars(&self) -> BTreeMap<&str, &str> {
+        let defaults =
+            self.crew.vars.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
+        defaults
+            .chain(self.started.vars.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .collect()
+    }
+
     /// When it began.
     pub fn created_at(&self) -> Timestamp {
         self.created_at

@@ -1,7 +1,7 @@
 //! What a parallel group gives: the results of its branches as one message. Also the block that tool results come in
 //! where agents call tools by text.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -36,13 +36,14 @@ pub struct BranchResult<'a> {
 /// - `json`: `{"results": [{agent, name, status, error?, limit?, reply, tools: [{tool, status, output}]}], "summary":
 ///   {total, completed, failed: [agent]}}`, where `failed` names every branch that did not complete.
 /// - `merge`: the replies of completed branches, joined by blank lines, equal ones once, then a line on the others.
-/// - `template`: a minijinja template over the same `results` and `summary`. If it fails, the text form with a note.
-pub fn aggregate(kind: &Aggregate, results: &[BranchResult]) -> String {
+/// - `template`: a minijinja template over the same `results` and `summary`, and the run's variables by their names. If it
+///   fails, the text form with a note.
+pub fn aggregate(kind: &Aggregate, results: &[BranchResult], vars: &BTreeMap<&str, &str>) -> String {
     match kind {
         Aggregate::Text => text(results),
         Aggregate::Json => serde_json::to_string_pretty(&Report::new(results)).unwrap_or_default(),
         Aggregate::Merge => merge(results),
-        Aggregate::Template(template) => render(template, results)
+        Aggregate::Template(template) => render(template, results, vars)
             .unwrap_or_else(|error| format!("{}(the group's template failed: {error})\n", text(results))),
     }
 }
@@ -178,12 +179,25 @@ impl<'a> Report<'a> {
     }
 }
 
-fn render(template: &str, results: &[BranchResult]) -> Result<String, minijinja::Error> {
+#[derive(Serialize)]
+struct TemplateContext<'a> {
+    #[serde(flatten)]
+    vars: &'a BTreeMap<&'a str, &'a str>,
+    #[serde(flatten)]
+    report: Report<'a>,
+}
+
+fn render(
+    template: &str,
+    results: &[BranchResult],
+    vars: &BTreeMap<&str, &str>,
+) -> Result<String, minijinja::Error> {
     let mut environment = minijinja::Environment::new();
     environment.set_fuel(Some(TEMPLATE_FUEL));
     // A name that is not there is an error where it is printed, and false where it is asked for.
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::SemiStrict);
-    environment.render_str(template, minijinja::value::Serde(Report::new(results)))
+    let report = Report::new(results);
+    environment.render_str(template, minijinja::value::Serde(TemplateContext { vars, report }))
 }
 
 #[cfg(test)]
@@ -233,7 +247,7 @@ mod tests {
     fn text_is_the_go_block_with_status_and_tools() {
         with_two(|results| {
             assert_eq!(
-                aggregate(&Aggregate::Text, results),
+                aggregate(&Aggregate::Text, results, &BTreeMap::new()),
                 "\n[📊 PARALLEL EXECUTION RESULTS]\n\n[lan]\nIt is blue.\n\nSearch:\n  Status: success\n  Output: 3 hits\n\n\
                  [hoa]\nStatus: failed: no answer\n\n[mai]\nIt is blue.\n\n\n[END PARALLEL RESULTS]\n"
             );
@@ -244,7 +258,8 @@ mod tests {
     fn json_has_results_and_a_summary() {
         with_two(|results| {
             let json: serde_json::Value =
-                serde_json::from_str(&aggregate(&Aggregate::Json, results)).expect("it is JSON");
+                serde_json::from_str(&aggregate(&Aggregate::Json, results, &BTreeMap::new()))
+                    .expect("it is JSON");
             assert_eq!(
                 json,
                 serde_json::json!({
@@ -264,20 +279,21 @@ mod tests {
     fn merge_says_equal_things_once() {
         with_two(|results| {
             assert_eq!(
-                aggregate(&Aggregate::Merge, results),
+                aggregate(&Aggregate::Merge, results, &BTreeMap::new()),
                 "It is blue.\n\n(not completed: hoa: failed: no answer)"
             );
         });
     }
 
     #[test]
-    fn a_template_sees_results_and_summary() {
-        let template = "{{ summary.completed }}/{{ summary.total }}{% for r in results %} {{ r.name }}={{ r.status }}\
+    fn a_template_sees_results_summary_and_vars() {
+        let vars = BTreeMap::from([("desk", "IT"), ("results", "nothing")]);
+        let template = "{{ desk }} {{ summary.completed }}/{{ summary.total }}{% for r in results %} {{ r.name }}={{ r.status }}\
                         {% if r.error %}({{ r.error }}){% endif %}{% endfor %}";
         with_two(|results| {
             assert_eq!(
-                aggregate(&Aggregate::Template(template.to_owned()), results),
-                "2/3 Lan=completed Hoa=failed(no answer) Mai=completed"
+                aggregate(&Aggregate::Template(template.to_owned()), results, &vars),
+                "IT 2/3 Lan=completed Hoa=failed(no answer) Mai=completed"
             );
         });
     }
@@ -287,7 +303,7 @@ mod tests {
         let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
         for template in ["{{ nobody }}", "{% for %}", endless] {
             with_two(|results| {
-                let output = aggregate(&Aggregate::Template(template.to_owned()), results);
+                let output = aggregate(&Aggregate::Template(template.to_owned()), results, &BTreeMap::new());
                 assert!(output.starts_with(&text(results)), "{output}");
                 assert!(output.contains("(the group's template failed: "), "{output}");
             });

@@ -78,7 +78,7 @@ fn join(run: &Run, parent: &Branch, group: &Group, completed: usize) -> Event {
     Event::Joined {
         branch: parent.id,
         group: group.name.clone(),
-        output: aggregate(&group.aggregate, &results),
+        output: aggregate(&group.aggregate, &results, &run.vars()),
         completed: completed as u32,
         failed,
     }

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::crew::{Agent, Crew, ToolCallStyle};
+use crate::crew::{Agent, ToolCallStyle};
 use crate::ids::CallId;
 
 use super::Run;
@@ -20,6 +20,7 @@ mod system;
 mod tests;
 mod transfers;
 
+use placeholders::Placeholders;
 pub use transfers::transfers;
 
 /// The version of the code that builds prompts. It goes up whenever the same run gives another prompt.
@@ -30,7 +31,7 @@ pub fn build(run: &Run, call: CallId) -> Option<ModelRequest> {
     let CallPlace::Model(branch, model_call) = run.find_call(call)? else { return None };
     let crew = run.crew();
     let agent = crew.agent(branch.agent);
-    let tools = offers(crew, branch, agent);
+    let tools = offers(run, branch, agent);
     Some(ModelRequest {
         run: run.id().clone(),
         call,
@@ -47,15 +48,19 @@ pub fn build(run: &Run, call: CallId) -> Option<ModelRequest> {
 }
 
 /// Tools offered through the provider's interface: the agent's own, and on the main branch its transfers.
-fn offers(crew: &Crew, branch: &Branch, agent: &Agent) -> Vec<ToolOffer> {
+fn offers(run: &Run, branch: &Branch, agent: &Agent) -> Vec<ToolOffer> {
+    let crew = run.crew();
     match agent.tool_calls {
         ToolCallStyle::Text => return Vec::new(),
         ToolCallStyle::Auto | ToolCallStyle::Native => {}
     }
     let own = agent.tools.iter().map(|tool| ToolOffer::Tool(crew.tool(*tool).spec.clone()));
     let transfers = if branch.parent.is_none() { transfers(crew, branch.agent) } else { Vec::new() };
-    let transfers =
-        transfers.into_iter().map(|(name, _, description)| ToolOffer::Transfer { name, description });
+    let placeholders = Placeholders::new(run, agent);
+    let transfers = transfers.into_iter().map(|(name, _, description)| ToolOffer::Transfer {
+        name,
+        description: placeholders.fill(&description),
+    });
     own.chain(transfers).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `{{name}}`, `{{role}}`, `{{description}}`, `{{backstory}}` and the run's variables in prompts.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::crew::Agent;
 use crate::run::Run;
@@ -16,13 +17,13 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// What placeholders stand for, for one agent in one run.
 pub(super) struct Placeholders<'a> {
-    run: &'a Run,
+    vars: BTreeMap<&'a str, &'a str>,
     agent: &'a Agent,
 }
 
 impl<'a> Placeholders<'a> {
     pub(super) fn new(run: &'a Run, agent: &'a Agent) -> Placeholders<'a> {
-        Placeholders { run, agent }
+        Placeholders { vars: run.vars(), agent }
     }
 
     /// The text with its placeholders replaced, also those inside what they stand for. Unknown ones, ones that stand inside
@@ -69,13 +70,7 @@ impl<'a> Placeholders<'a> {
                 Some(("description", Cow::Owned(format!("{} - {}", agent.name, agent.role))))
             }
             "description" => Some(("description", Cow::Borrowed(&agent.description))),
-            name => {
-                if let Some((name, value)) = self.run.started().vars.get_key_value(name) {
-                    return Some((name, Cow::Borrowed(value)));
-                }
-                let (name, value) = self.run.crew().vars.get_key_value(name)?;
-                Some((name, Cow::Borrowed(value.as_deref()?)))
-            }
+            name => self.vars.get_key_value(name).map(|(name, value)| (*name, Cow::Borrowed(*value))),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::crew::{
-    Agent, AgentIx, Aggregate, Effect, Group, GroupIx, HandoffStyle, Join, Model, OnError, Parameters, Route,
-    Settings, Signal, ToolDef, ToolIx, ToolKind, ToolSpec,
+    Agent, AgentIx, Aggregate, Crew, Effect, Group, GroupIx, HandoffStyle, Join, Model, OnError, Parameters,
+    Route, Settings, Signal, ToolDef, ToolIx, ToolKind, ToolSpec,
 };
 use crate::ids::{AgentId, BranchId, RunId, Seq, ThreadId, Timestamp};
 use crate::message::{Author, CallStyle, Message, ResultStatus, ToolCall, ToolResult};
@@ -335,6 +335,19 @@ fn transfers_are_made_from_the_routes() {
     crew.handoff = HandoffStyle::Tool;
     assert_eq!(offered(&crew).len(), 4);
     assert_eq!(first(&run(crew, "orchestrator", Vec::new())).tools, []);
+}
+
+#[test]
+fn placeholders_in_a_transfers_description_are_filled_in() {
+    let mut crew = crew();
+    crew.handoff = HandoffStyle::Tool;
+    let request = first(&run(crew, "orchestrator", Vec::new()));
+    let team = ToolOffer::Transfer {
+        name: "transfer_to_team".to_owned(),
+        description: "Hands the conversation over to the group team. Both at once both are needed, says My"
+            .to_owned(),
+    };
+    assert!(request.tools.contains(&team), "{:?}", request.tools);
 }
 
 #[test]
