@@ -75,8 +75,10 @@ struct Parked {
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once the connection has ended.
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
 }
+
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// An answer under way. Dropping it closes its connection.
 pub(crate) struct Exchange<'a> {
@@ -103,7 +105,7 @@ impl Client {
         while let Some(connection) = self.take_parked().await {
             request = match self.exchange(connection, request).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Unsent(request)) => request,
+                Err(Failed::Unsent(request)) => *request,
                 Err(Failed::Sent(error)) => return Err(error),
             };
         }
@@ -176,7 +178,7 @@ impl Client {
                 Ok((Response::from_parts(head, ()), exchange))
             }
             Some(Err(mut error)) => match error.take_message() {
-                Some(request) => Err(Failed::Unsent(request)),
+                Some(request) => Err(Failed::Unsent(Box::new(request))),
                 None => Err(Failed::Sent(self.broken(error.error()))),
             },
         }
@@ -189,6 +191,8 @@ impl Client {
             if parked.since.elapsed() >= self.timeouts.keep {
                 continue;
             }
+            // Lets the runtime see what has come meanwhile: the end of the last answer, or of the connection.
+            tokio::task::yield_now().await;
             if poll_fn(|cx| Poll::Ready(parked.is_ready(cx))).await {
                 return Some(parked.connection);
             }
@@ -223,7 +227,7 @@ impl Client {
 /// A request that got no answer.
 enum Failed {
     /// It is known that nothing of it was sent.
-    Unsent(Request<Full<Bytes>>),
+    Unsent(Box<Request<Full<Bytes>>>),
     /// Something of it may have been.
     Sent(ProviderError),
 }
