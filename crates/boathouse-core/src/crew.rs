@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::ids::AgentId;
 
-pub mod argv;
 pub mod check;
 pub mod file;
 pub mod graph;

@@ -17,6 +17,8 @@ pub mod input;
 pub(crate) mod runs;
 pub(crate) mod stream;
 
+pub use runs::run_json;
+
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);

@@ -1,2 +1,10 @@
-//! The binary.
-fn main() {}
+//! The `boathouse` binary.
+
+mod cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -80,6 +80,11 @@ struct ErrorBody<'a> {
     message: &'a str,
 }
 
+/// A run as the API writes it: the body of `GET /v1/runs/{run}`.
+pub fn run_json(view: &RunView) -> impl Serialize + '_ {
+    run_body(view)
+}
+
 fn run_body(view: &RunView) -> RunBody<'_> {
     let mut body = RunBody {
         id: &view.id,

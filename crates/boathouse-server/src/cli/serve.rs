@@ -1,0 +1,182 @@
+//! `boathouse serve`: crews over HTTP until a signal.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use boathouse::core::crew::check::Catalog;
+use boathouse::crew_dir::Loaded;
+use boathouse_server::server::{self, ServerConfig};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Exit, Failure};
+use super::paint::BOLD;
+use super::setup::{JournalChoice, Parts};
+use super::signals::StopSignals;
+use super::{crews, paint};
+
+const AFTER_HELP: &str = "\
+Examples:
+  boathouse serve examples/it-support --model scripted
+  boathouse serve crews/billing crews/support --port 9000 --journal /var/lib/boathouse/runs.db
+  boathouse serve my-crew --journal memory --port 0       any free port; runs end with the process
+
+Runs are kept in the journal. What a crash or a stop interrupted goes on at the next start by itself.
+There are no accounts yet: whoever reaches the port can do everything. So only addresses of this machine are
+served, unless --no-auth says that something else (a firewall, a proxy) keeps strangers out.
+
+Ctrl-C or SIGTERM stops in order: no new runs, requests finish, runs in flight are left for the next start
+(with --journal memory they are cancelled). A second signal quits at once.
+
+Exit codes: 0 stopped in order, 1 failed, 2 usage, 130 quit at a second Ctrl-C, 143 at a second SIGTERM";
+
+/// How long runs may take to come to rest when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct ServeArgs {
+    /// Folders of crews
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    /// The address to listen on
+    #[arg(long, env = "BOATHOUSE_HOST", default_value = "127.0.0.1", value_name = "ADDRESS", value_parser = host)]
+    host: IpAddr,
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, env = "BOATHOUSE_PORT", default_value_t = 8080)]
+    port: u16,
+    /// Answer for every model of every crew: `scripted`, or `PROVIDER/MODEL`
+    #[arg(long, env = "BOATHOUSE_MODEL", value_name = "MODEL")]
+    model: Option<String>,
+    /// Where runs are kept: `memory`, or an SQLite file
+    #[arg(long, env = "BOATHOUSE_JOURNAL", value_name = "memory|FILE", default_value = "boathouse.db")]
+    journal: JournalChoice,
+    /// Serve an address that other machines reach, although there are no accounts
+    #[arg(long, env = "BOATHOUSE_NO_AUTH", value_parser = clap::builder::FalseyValueParser::new())]
+    no_auth: bool,
+    /// A name that clients may call this server by, beside those of this machine; may be repeated
+    #[arg(long = "allow-host", env = "BOATHOUSE_ALLOW_HOST", value_delimiter = ',', value_name = "NAME")]
+    allowed_hosts: Vec<String>,
+    /// An origin whose pages may use the API, such as https://app.example.org; may be repeated
+    #[arg(
+        long = "allow-origin",
+        env = "BOATHOUSE_ALLOW_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    allowed_origins: Vec<String>,
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        _ => text.parse().map_err(|_| "write an IP address, such as 127.0.0.1 or ::1".to_owned()),
+    }
+}
+
+/// Serves crews until a signal says stop.
+pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
+    let mut signals = StopSignals::take_over()?;
+    if !args.host.is_loopback() && !args.no_auth {
+        return Err(Failure::usage(format!(
+            "{} can be reached from other machines, and there are no accounts yet",
+            args.host
+        ))
+        .hint("leave --host out, or add --no-auth if something else keeps strangers out"));
+    }
+    let parts = Parts::new(args.model.as_deref())?;
+    let crews = load_all(&args.dirs, &parts.catalog())?;
+    let names: Vec<String> = crews.iter().map(|loaded| loaded.crew.name.clone()).collect();
+    // Before the engine: a port that is taken must not set recovered runs going.
+    let listener = listen(SocketAddr::new(args.host, args.port)).await?;
+    let address = listener.local_addr().map_err(Failure::new)?;
+    let engine = parts.start(&args.journal, crews).await?;
+    let config = ServerConfig {
+        allowed_hosts: allowed_hosts(args.allowed_hosts, address.ip()),
+        allowed_origins: args.allowed_origins,
+        ..ServerConfig::default()
+    };
+    announce(&names, address).map_err(|error| Failure::new(format!("cannot write to stdout: {error}")))?;
+
+    let stop = CancellationToken::new();
+    let mut serving = pin!(server::serve(listener, engine.clone(), config, stop.clone()));
+    let ended = tokio::select! {
+        done = &mut serving => Some(done),
+        _ = signals.next() => None,
+    };
+    let stopping = async {
+        let done = match ended {
+            Some(done) => done,
+            None => {
+                paint::note("stopping; once more to quit at once");
+                stop.cancel();
+                serving.await
+            }
+        };
+        engine.shutdown(GRACE).await;
+        done
+    };
+    tokio::select! {
+        done = stopping => done.map(|()| Exit::Done).map_err(|error| Failure::new(format!("the server failed: {error}"))),
+        exit = signals.next() => std::process::exit(i32::from(exit.code())),
+    }
+}
+
+/// The crews of all folders; every folder's problems are told before the first failure counts.
+fn load_all(dirs: &[PathBuf], catalog: &Catalog) -> Result<Vec<Loaded>, Failure> {
+    let loaded: Vec<Result<Loaded, Failure>> = dirs.iter().map(|dir| crews::load(dir, catalog)).collect();
+    let loaded: Vec<Loaded> = loaded.into_iter().collect::<Result<_, _>>()?;
+    let mut seen: BTreeMap<&str, &PathBuf> = BTreeMap::new();
+    for (loaded, dir) in loaded.iter().zip(dirs) {
+        let name = &loaded.crew.name;
+        if let Some(first) = seen.insert(name, dir) {
+            let first = first.display();
+            return Err(Failure::new(format!("two crews are named `{name}`: {first} and {}", dir.display()))
+                .hint("set `name:` in one of the two crew.yaml"));
+        }
+    }
+    Ok(loaded)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::new(format!("cannot listen on {address}: {error}"));
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                failure.hint("another program listens there; `--port 0` takes any free port")
+            }
+            io::ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 need rights; try `--port 8080`")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                failure.hint("this machine has no such address; try 127.0.0.1")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// An address that was chosen is also a name that clients use. An address is no door for other sites' pages: they
+/// can only make a name of theirs point to it.
+fn allowed_hosts(mut named: Vec<String>, address: IpAddr) -> Vec<String> {
+    if address.is_unspecified() {
+        if named.is_empty() {
+            paint::warn("clients that do not call this server by a name of its own machine are refused");
+            paint::hint("name it with --allow-host, such as `--allow-host boathouse.example.org`");
+        }
+    } else if !address.is_loopback() {
+        named.push(SocketAddr::new(address, 0).to_string().trim_end_matches(":0").to_owned());
+    }
+    named
+}
+
+fn announce(crews: &[String], address: SocketAddr) -> io::Result<()> {
+    let mut out = anstream::stdout();
+    writeln!(out, "Boathouse serves {} at {BOLD}http://{address}{BOLD:#}", crews.join(", "))?;
+    out.flush()
+}

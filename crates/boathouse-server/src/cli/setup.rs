@@ -1,0 +1,98 @@
+//! The engine as the command line wants it: all built-in tools and providers, one journal.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use boathouse::core::crew::check::Catalog;
+use boathouse::crew_dir::Loaded;
+use boathouse::engine::{Engine, StartError};
+use boathouse::journal::sqlite::SqliteJournal;
+use boathouse::journal::{Journal, JournalError};
+use boathouse::provider::Providers;
+use boathouse::tool::Tools;
+
+use super::exit::Failure;
+use super::paint;
+
+/// Where runs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JournalChoice {
+    /// Nowhere: they end with the process.
+    Memory,
+    /// In an SQLite file.
+    File(PathBuf),
+}
+
+impl FromStr for JournalChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<JournalChoice, String> {
+        match text {
+            "" => Err("write `memory`, or the name of a file".to_owned()),
+            "memory" => Ok(JournalChoice::Memory),
+            _ if text.contains("://") => {
+                Err("write `memory`, or the name of an SQLite file; no other database is supported"
+                    .to_owned())
+            }
+            file => Ok(JournalChoice::File(file.into())),
+        }
+    }
+}
+
+/// What crews are checked against and engines are made of.
+pub(crate) struct Parts {
+    providers: Providers,
+    tools: Tools,
+}
+
+impl Parts {
+    /// Everything that this program has. `model`, if given, answers for every model of every crew.
+    pub(crate) fn new(model: Option<&str>) -> Result<Parts, Failure> {
+        let providers = Providers::from_env();
+        if let Some(model) = model {
+            providers.replace_all_with(model).map_err(|error| {
+                Failure::usage(format!("--model {model}: {error}"))
+                    .hint("write `scripted`, or a provider and a model, such as `openai/gpt-4o-mini`")
+            })?;
+        }
+        Ok(Parts { providers, tools: Tools::builtin() })
+    }
+
+    /// What crews may name.
+    pub(crate) fn catalog(&self) -> Catalog {
+        Catalog { tools: self.tools.specs(), providers: self.providers.names() }
+    }
+
+    /// An engine that serves the crews. Runs that a crash or a stop interrupted go on, which is told.
+    pub(crate) async fn start(self, choice: &JournalChoice, crews: Vec<Loaded>) -> Result<Engine, Failure> {
+        let mut builder = Engine::builder().providers(self.providers).tools(self.tools);
+        if let JournalChoice::File(file) = choice {
+            let journal = SqliteJournal::open(file).await.map_err(cannot_keep)?;
+            let recovered = journal.unfinished().await.map_err(cannot_keep)?;
+            match recovered.len() {
+                0 => {}
+                1 => paint::note(format!("one interrupted run goes on: {}", recovered[0])),
+                many => paint::note(format!("{many} interrupted runs go on")),
+            }
+            builder = builder.journal(journal);
+        }
+        for crew in crews {
+            builder = builder.crew(crew);
+        }
+        builder.start().await.map_err(cannot_keep)
+    }
+}
+
+fn cannot_keep(error: JournalError) -> Failure {
+    Failure::new(error).hint("`--journal FILE` names another file, `--journal memory` keeps nothing")
+}
+
+/// A run that could not be started.
+pub(crate) fn cannot_start(error: StartError) -> Failure {
+    match error {
+        StartError::UnknownCrew { .. } | StartError::UnknownAgent { .. } | StartError::EmptyInput => {
+            Failure::usage(error)
+        }
+        StartError::ShuttingDown | StartError::Journal(_) => Failure::new(error),
+    }
+}
