@@ -81,6 +81,7 @@ impl<'a> Scan<'a> {
         let mut group = Group { calls: Vec::new(), end: start };
         let mut at = skip_markers(text, start);
         let mut first = true;
+        let mut line_end = end_of_line(text, start);
         loop {
             let rest = &text[at..];
             let is_end = rest.is_empty() || rest.starts_with('\n');
@@ -96,7 +97,9 @@ impl<'a> Scan<'a> {
             };
             first = false;
             let open = text[begin..].find('(').map_or(text.len(), |offset| begin + offset + 1);
-            let line_end = end_of_line(text, begin);
+            if line_end < begin {
+                line_end = end_of_line(text, begin);
+            }
             let limit = if tool.is_none() || begin < self.read_to { line_end } else { text.len() };
             let mut reader = Reader::new(&text[..limit], open);
             let read = reader.args(|name| tool.is_none_or(|tool| typed::is_parameter(tool, name)));
