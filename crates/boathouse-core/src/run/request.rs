@@ -56,7 +56,7 @@ pub enum PromptMessage {
     },
     /// The result of one native tool call of the assistant message before.
     Tool {
-        /// The provider's id of the call.
+        /// The id of the call, as in its [`PromptCall`].
         id: String,
         /// The tool.
         tool: String,
@@ -70,11 +70,11 @@ pub enum PromptMessage {
 /// A native tool call in a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptCall {
-    /// The provider's id.
+    /// The provider's id, with a suffix where another call of the prompt has the same one.
     pub id: String,
-    /// The tool.
+    /// The tool, in the characters that tool names may have.
     pub tool: String,
-    /// Its arguments.
+    /// Its arguments, always an object.
     pub arguments: Value,
 }
 

@@ -4,6 +4,7 @@
 //! right after. Everyone else speaks as `user`, opened by `[<name>]`, with calls and results as text. The last message
 //! is never the assistant's.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -14,6 +15,8 @@ use crate::run::aggregate::tool_results;
 use crate::run::branch::Branch;
 use crate::run::request::{PromptCall, PromptMessage};
 
+use super::transfers::tool_name;
+
 /// Result of a call whose own result is not in the history.
 const NO_RESULT: &str = "no result: it is not part of this conversation";
 /// What is said to an agent whose own message is the last one.
@@ -22,7 +25,7 @@ const GO_ON: &str = "Continue.";
 /// The messages that go into a prompt. Never empty. Without `native`, the agent's own calls are text too: a provider
 /// takes tool blocks only where tools are offered.
 pub(super) fn build(crew: &Crew, branch: &Branch, agent: &Agent, native: bool) -> Vec<PromptMessage> {
-    let mut view = View { crew, agent, native, messages: Vec::new() };
+    let mut view = View { crew, agent, native, ids: HashSet::new(), messages: Vec::new() };
     let mut places = branch.visible().peekable();
     while let Some(at) = places.next() {
         let message = &*branch.history[at];
@@ -52,6 +55,8 @@ struct View<'a> {
     crew: &'a Crew,
     agent: &'a Agent,
     native: bool,
+    /// Ids of the tool blocks so far.
+    ids: HashSet<String>,
     messages: Vec<PromptMessage>,
 }
 
@@ -90,26 +95,39 @@ impl View<'_> {
                 self.user(format!("[{}]\n{text}", self.name(&message.from)));
             }
             Author::Agent(_) => {
-                let calls = blocks.iter().map(|call| prompt_call(call)).collect();
-                self.messages.push(PromptMessage::Assistant { text, calls });
-                self.blocks(&blocks, results);
+                let calls: Vec<PromptCall> = blocks.iter().map(|call| self.prompt_call(call)).collect();
+                self.messages.push(PromptMessage::Assistant { text, calls: calls.clone() });
+                self.block_results(&blocks, calls, results);
             }
         }
     }
 
+    /// A native call as providers take it: an id that no other call of the prompt has (some servers count from 0 in every
+    /// reply), a name of the characters that names may have, and an object of arguments. What a model wrote in place of
+    /// an object is shown to it as such.
+    fn prompt_call(&mut self, call: &ToolCall) -> PromptCall {
+        let mut id = call.id.clone();
+        let mut count = 2;
+        while !self.ids.insert(id.clone()) {
+            id = format!("{}_{count}", call.id);
+            count += 1;
+        }
+        let arguments = if call.arguments.is_object() {
+            call.arguments.clone()
+        } else {
+            json!({"unreadable": call.arguments})
+        };
+        PromptCall { id, tool: tool_name(&call.tool), arguments }
+    }
+
     /// One result for each native call, in the order of the calls.
-    fn blocks(&mut self, calls: &[&ToolCall], results: &[ToolResult]) {
+    fn block_results(&mut self, blocks: &[&ToolCall], calls: Vec<PromptCall>, results: &[ToolResult]) {
         let outputs = capped(self.crew, results);
-        for call in calls {
-            let found = results.iter().position(|result| result.call == call.call);
+        for (block, call) in blocks.iter().zip(calls) {
+            let found = results.iter().position(|result| result.call == block.call);
             let output = found.map_or_else(|| NO_RESULT.to_owned(), |at| outputs[at].clone());
             let failed = found.is_none_or(|at| results[at].status == ResultStatus::Error);
-            self.messages.push(PromptMessage::Tool {
-                id: call.id.clone(),
-                tool: call.tool.clone(),
-                output,
-                failed,
-            });
+            self.messages.push(PromptMessage::Tool { id: call.id, tool: call.tool, output, failed });
         }
     }
 
@@ -161,16 +179,6 @@ fn with_calls(said: &str, calls: &[&ToolCall]) -> String {
         let _ = write!(text, "{}({})", call.tool, call.arguments);
     }
     text
-}
-
-/// Providers take objects only. What a model wrote in place of one is shown to it as such.
-fn prompt_call(call: &ToolCall) -> PromptCall {
-    let arguments = if call.arguments.is_object() {
-        call.arguments.clone()
-    } else {
-        json!({"unreadable": call.arguments})
-    };
-    PromptCall { id: call.id.clone(), tool: call.tool.clone(), arguments }
 }
 
 /// The outputs of one round, cut to the crew's caps for one output and for all of them.

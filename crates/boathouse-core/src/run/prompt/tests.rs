@@ -308,6 +308,23 @@ fn arguments_that_could_not_be_read_are_still_an_object() {
 }
 
 #[test]
+fn calls_are_shown_as_providers_take_them() {
+    let mut odd = call(1, "Ping Host!", CallStyle::Native);
+    odd.id = "call_0".to_owned();
+    let same = ToolCall { call: CallId(2), ..odd.clone() };
+    let mut history = round(&by("executor"), "", vec![odd], &["no such tool"]).to_vec();
+    history.extend(round(&by("executor"), "", vec![same], &["still none"]));
+    assert_eq!(
+        show(&first(&run(crew(), "executor", history))),
+        "ASSISTANT  [\"Ping_Host_({\\\"host\\\":\\\"a\\\"})\"]\n\
+         TOOL call_0 Ping_Host_ failed=false no such tool\n\
+         ASSISTANT  [\"Ping_Host_({\\\"host\\\":\\\"a\\\"})\"]\n\
+         TOOL call_0_2 Ping_Host_ failed=false still none\n\
+         USER the input\n"
+    );
+}
+
+#[test]
 fn transfers_are_made_from_the_routes() {
     let mut crew = crew();
     crew.agents[1].id = AgentId::from("Ngân 1");
@@ -445,12 +462,15 @@ fn history(turns: &[Turn]) -> Vec<Message> {
     };
     let mut history = Vec::new();
     let mut next_call = 1;
+    // Ids repeat, as those of some servers do.
+    let call =
+        |number: u64, style| ToolCall { id: format!("id{}", number % 2), ..call(number, "PingHost", style) };
     for (at, turn) in turns.iter().enumerate() {
         match turn {
             Turn::Says(who) => history.push(Message::text(author(who), format!("<{who} {at}>"))),
             Turn::Calls { who, style, text, calls, results } => {
                 let asked: Vec<ToolCall> =
-                    (0..*calls).map(|more| call(next_call + more as u64, "PingHost", *style)).collect();
+                    (0..*calls).map(|more| call(next_call + more as u64, *style)).collect();
                 next_call += *calls as u64;
                 let outputs: Vec<&str> = vec!["output"; *results];
                 let said = if *text { format!("<{who} {at}>") } else { String::new() };
@@ -498,6 +518,7 @@ proptest! {
         let ends_well = !matches!(messages.last(), None | Some(PromptMessage::Assistant { .. }));
         prop_assert!(ends_well);
         let mut place = 0;
+        let mut ids = std::collections::BTreeSet::new();
         while place < messages.len() {
             match &messages[place] {
                 PromptMessage::Assistant { text, calls } => {
@@ -510,6 +531,7 @@ proptest! {
                             return Err(TestCaseError::fail(format!("call {} has no result", call.id)));
                         };
                         prop_assert_eq!(id, &call.id);
+                        prop_assert!(ids.insert(id), "two calls have the id {id}");
                     }
                 }
                 PromptMessage::Tool { id, .. } => {

@@ -60,11 +60,12 @@ fn describe(crew: &Crew, route: Route, when: &str) -> String {
         .join(" ")
 }
 
-/// The text in characters that tool names may have; letters lose their accents.
-fn tool_name(text: &str) -> String {
+/// The text as a tool name: `[A-Za-z0-9_-]{1,64}`. Letters lose their accents, other characters become `_`.
+pub(super) fn tool_name(text: &str) -> String {
     let is_accent = unicode_normalization::char::is_combining_mark;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    text.nfd().filter(|c| !is_accent(*c)).map(plain).collect()
+    let name: String = text.nfd().filter(|c| !is_accent(*c)).map(plain).take(MAX_NAME).collect();
+    if name.is_empty() { "_".to_owned() } else { name }
 }
 
 fn unique(wanted: &str, taken: &mut HashSet<String>) -> String {

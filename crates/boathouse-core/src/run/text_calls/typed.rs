@@ -359,7 +359,7 @@ fn integer(text: &str) -> Option<Number> {
     }
     let float =
         number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0)?;
-    #[expect(clippy::cast_possible_truncation)]
-    let whole = float as i64; // Exact: checked the line before.
+    // Exact: checked the line before.
+    let whole = float as i64;
     Some(whole.into())
 }
