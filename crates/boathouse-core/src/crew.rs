@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::ids::AgentId;
 
+pub mod argv;
 pub mod check;
 pub mod file;
 pub mod graph;

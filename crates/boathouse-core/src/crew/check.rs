@@ -57,9 +57,11 @@ pub fn check(source: &Source, fallback_name: &str, catalog: &Catalog) -> Checked
         let hint = Some("a crew needs a `crew.yaml` that lists its agents".to_owned());
         problems.of_file(Severity::Error, "missing_file", CREW_FILE, message, hint);
     }
+    // Where the file says nothing that can be read, nothing is missing in it.
+    let readable = root.is_some_and(|root| root.entries().is_some());
     let crew_file = View { file: CREW_FILE, node: root.unwrap_or(&nothing) };
     let mut check = Check { problems, catalog, names: Names::default() };
-    let crew = check.compile(source, fallback_name, crew_file, root.is_some(), &trees);
+    let crew = check.compile(source, fallback_name, crew_file, readable, &trees);
     let crew = if check.problems.any_error() { None } else { crew };
     Checked { crew, problems: check.problems.finish() }
 }
@@ -144,7 +146,7 @@ impl<'a> Check<'a> {
             _ => HandoffStyle::Signal,
         };
         let mut shelf = tools::Shelf::new(defined);
-        let mut agents: Vec<_> = roster.iter().map(|file| self.agent(file, &mut shelf, handoff)).collect();
+        let mut agents: Vec<_> = roster.iter().map(|file| self.agent(file, &mut shelf)).collect();
         let groups = self.groups(crew_file, &settings);
         let signals_at = self.routing(crew_file, &roster, &mut agents);
         self.unused_tools(&shelf);

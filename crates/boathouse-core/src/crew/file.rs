@@ -339,9 +339,13 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
                 Yaml::List(_) => list,
                 Yaml::Map(_) => map,
             };
-            match fitting {
-                Some(kind) => validate(node, kind, file, name, problems),
-                None => wrong(problems, what),
+            match (fitting, node.text()) {
+                (Some(Kind::Choice(words)), Some(word)) if !words.contains(&word) => {
+                    let hint = problems.suggest(word, words.iter().copied());
+                    problems.error(at, "unknown_choice", format!("`{name}` is {what}, not `{word}`"), hint);
+                }
+                (Some(kind), _) => validate(node, kind, file, name, problems),
+                (None, _) => wrong(problems, what),
             }
         }
     }

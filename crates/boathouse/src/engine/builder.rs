@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boathouse_core::crew::Crew;
+use boathouse_core::crew::check::Catalog;
 
 use crate::crew_dir::Loaded;
 use crate::journal::memory::MemoryJournal;
@@ -51,6 +52,11 @@ impl EngineBuilder {
     pub fn tools(mut self, tools: Tools) -> EngineBuilder {
         self.tools = tools;
         self
+    }
+
+    /// What the engine will offer to crews: its tools and providers, to check crews against.
+    pub fn catalog(&self) -> Catalog {
+        Catalog { tools: self.tools.specs(), providers: self.providers.names() }
     }
 
     /// Serves a crew from the start.

@@ -97,6 +97,10 @@ impl Provider for Scripted {
         let finish = if calls.is_empty() { Finish::Stop } else { Finish::ToolCalls };
         Ok(Reply { text, calls, usage: rule.usage, finish })
     }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// Sleeps, but does not yield for nothing.

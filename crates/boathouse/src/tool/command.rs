@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use boathouse_core::crew::argv::{Piece, pieces};
 use boathouse_core::crew::{CommandLine, CommandSpec, ToolSpec};
 use serde_json::Value;
 use tokio::process::Command;
@@ -182,12 +183,6 @@ struct Template {
     elements: Vec<Vec<Piece>>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Argument(String),
-}
-
 impl Template {
     fn parse(argv: &[String], properties: Option<&Value>) -> Result<Template, String> {
         let Some((program, elements)) = argv.split_first() else {
@@ -253,44 +248,6 @@ fn value_of<'v>(name: &str, arguments: &'v Value, properties: Option<&'v Value>)
         Value::String(text) => Some(Cow::Borrowed(text)),
         other => Some(Cow::Owned(other.to_string())),
     }
-}
-
-/// Splits an element at its placeholders: `{name}`; `{{name}}` stands for the text `{name}`. Other braces are text.
-fn pieces(element: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut text = String::new();
-    let mut rest = element;
-    while let Some(at) = rest.find('{') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some((name, after)) = rest.strip_prefix("{{").and_then(|inner| name_before(inner, "}}")) {
-            text.push_str(&format!("{{{name}}}"));
-            rest = after;
-        } else if let Some((name, after)) = name_before(&rest[1..], "}") {
-            if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-            }
-            pieces.push(Piece::Argument(name.to_owned()));
-            rest = after;
-        } else {
-            text.push('{');
-            rest = &rest[1..];
-        }
-    }
-    text.push_str(rest);
-    if !text.is_empty() || pieces.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
-    pieces
-}
-
-/// A parameter's name at the beginning of `text`, closed by `close`, and what follows.
-fn name_before<'t>(text: &'t str, close: &str) -> Option<(&'t str, &'t str)> {
-    let (name, after) = text.split_once(close)?;
-    let mut chars = name.chars();
-    let named = chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|next| next.is_ascii_alphanumeric() || next == '_' || next == '-');
-    named.then_some((name, after))
 }
 
 #[cfg(test)]

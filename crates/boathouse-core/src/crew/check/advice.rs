@@ -1,16 +1,16 @@
 //! What can be said of a crew as a whole: keys that cancel each other, agents that nobody reaches, prompts that do
-//! not tell their agent what it should write. Warnings only, but for names that hand-offs cannot use.
+//! not tell their agent what it should write. Warnings only.
 
 use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::crew::file::{At, View};
-use crate::crew::{Agent, AgentIx, Aggregate, Crew, GroupIx, HandoffStyle, Route};
+use crate::crew::file::{At, Said, View};
+use crate::crew::{Agent, AgentIx, Crew, GroupIx, HandoffStyle, Route, ToolCallStyle};
+use crate::run::prompt;
 
 use super::Check;
 use super::agents::AgentFile;
-use super::tools::TRANSFER_PREFIX;
 
 /// Placeholders that every agent fills in itself.
 pub(super) const BUILT_IN: [&str; 4] = ["name", "role", "description", "backstory"];
@@ -29,15 +29,12 @@ impl<'a> Check<'a> {
         for (place, (agent, file)) in crew.agents.iter().zip(roster).enumerate() {
             self.conflicts(crew, AgentIx(place), file, routing);
             self.unsaid_signals(crew, agent, file, &signals_at[place]);
-            self.placeholders(crew, file);
         }
-        self.unused_vars(crew, crew_file);
+        self.placeholders(crew, crew_file, roster);
         self.idle_in_groups(crew, routing);
-        if crew.handoff != HandoffStyle::Signal {
-            self.transfer_names(crew, crew_file, roster);
-        }
         // With a reference that leads nowhere, whatever it should lead to would look unreachable.
         if !self.problems.any_error() {
+            self.transfers(crew, roster);
             self.unreachable(crew, crew_file, roster, routing);
         }
     }
@@ -105,15 +102,15 @@ impl<'a> Check<'a> {
 
     /// Signals that the agent's own prompt never mentions.
     fn unsaid_signals(&mut self, crew: &Crew, agent: &Agent, file: &AgentFile<'a>, places: &[At<'a>]) {
-        let (Some(prompt), false) = (&agent.system_prompt, crew.handoff == HandoffStyle::Tool) else {
-            return;
-        };
+        let Some(prompt) = &agent.system_prompt else { return };
+        // Where hand-offs are tools, only signals that end the run are written.
+        let written = |route| crew.handoff != HandoffStyle::Tool || route == Route::End;
         let mut said: String = prompt.nfc().collect();
         for text in [&agent.backstory, &agent.description, &agent.role] {
             said.extend(text.nfc());
         }
         for (signal, at) in agent.signals.iter().zip(places) {
-            if !said.contains(&signal.text) {
+            if written(signal.route) && !said.contains(&signal.text) {
                 let message =
                     format!("the prompt of `{}` never mentions its signal `{}`", agent.id, signal.text);
                 let hint = Some(format!("tell the agent in `{}` when to end with it", file.view.file));
@@ -122,12 +119,24 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Placeholders that stand for nothing.
-    fn placeholders(&mut self, crew: &Crew, file: &AgentFile<'a>) {
-        for key in TEXT_KEYS {
-            let Some(text) = file.view.text(key) else { continue };
+    /// Placeholders that stand for nothing, and variables that no placeholder names.
+    fn placeholders(&mut self, crew: &Crew, crew_file: View<'a>, roster: &[AgentFile<'a>]) {
+        let mut texts: Vec<Said<'a, &'a str>> = Vec::new();
+        for file in roster {
+            texts.extend(TEXT_KEYS.iter().filter_map(|key| file.view.text(key)));
+        }
+        texts.extend(crew_file.map("settings").and_then(|settings| settings.text("organization")));
+        let signals = crew_file.map("routing").and_then(|routing| routing.map("signals"));
+        for (_, list) in signals.iter().flat_map(View::entries) {
+            for node in list.items().unwrap_or_default() {
+                texts.extend(View { file: crew_file.file, node }.text("description"));
+            }
+        }
+        let mut used = BTreeSet::new();
+        for text in texts {
             let mut told = BTreeSet::new();
             for (written, name) in placeholders(text.value) {
+                used.insert(name);
                 if BUILT_IN.contains(&name) || crew.vars.contains_key(name) || !told.insert(name) {
                     continue;
                 }
@@ -136,23 +145,8 @@ impl<'a> Check<'a> {
                     Some(format!("declare it in `{}`: `vars: {{{name}: null}}`", super::CREW_FILE))
                 });
                 let at = self.problems.find(text.at, written);
-                let message = format!("the placeholder `{written}` stands for nothing and stays as it is");
+                let message = format!("the placeholder `{written}` is not declared, and stays as it is");
                 self.problems.warn(at, "unknown_placeholder", message, hint);
-            }
-        }
-    }
-
-    fn unused_vars(&mut self, crew: &Crew, crew_file: View<'a>) {
-        let mut used = BTreeSet::new();
-        for agent in &crew.agents {
-            let prompt = agent.system_prompt.as_deref().unwrap_or("");
-            for text in [prompt, &agent.backstory, &agent.description, &agent.role, &agent.name] {
-                used.extend(placeholders(text).map(|(_, name)| name.to_owned()));
-            }
-        }
-        for group in &crew.groups {
-            if let Aggregate::Template(template) = &group.aggregate {
-                used.extend(placeholders(template).map(|(_, name)| name.to_owned()));
             }
         }
         for (name, _) in crew_file.map("vars").iter().flat_map(View::entries) {
@@ -168,7 +162,8 @@ impl<'a> Check<'a> {
         let groups = routing.and_then(|routing| routing.map("parallel_groups"));
         for (name, node) in groups.iter().flat_map(View::entries) {
             let Some(view) = groups.map(|groups| View { file: groups.file, node }) else { continue };
-            for member in view.texts("agents") {
+            let mut told = BTreeSet::new();
+            for member in view.texts("agents").into_iter().filter(|member| told.insert(member.value)) {
                 let Some(agent) = crew.find_agent(member.value).map(|ix| crew.agent(ix)) else { continue };
                 let idle: Vec<&str> = [
                     (!agent.signals.is_empty(), "signals"),
@@ -196,22 +191,29 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Names that cannot stand in the name of a `transfer_to_...` tool.
-    fn transfer_names(&mut self, crew: &Crew, crew_file: View<'a>, roster: &[AgentFile<'a>]) {
-        let fits = |name: &str| {
-            name.len() + TRANSFER_PREFIX.len() <= 64
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-        };
-        let style = if crew.handoff == HandoffStyle::Tool { "tool" } else { "auto" };
-        let mut names: Vec<(&str, At<'a>)> = roster.iter().map(|file| (file.id.value, file.id.at)).collect();
-        let groups = crew_file.map("routing").and_then(|routing| routing.map("parallel_groups"));
-        names.extend(groups.iter().flat_map(View::entries).map(|(name, _)| (name.value, name.at)));
-        for (name, at) in names.into_iter().filter(|(name, _)| !fits(name)) {
-            let message = format!(
-                "`{name}` cannot be handed over to with `handoff: {style}`: `{TRANSFER_PREFIX}{name}` is not a tool's name"
-            );
-            let hint = Some("use at most 52 letters, digits, `_` and `-`, or `handoff: signal`".to_owned());
-            self.problems.error(at, "invalid_name", message, hint);
+    /// Hand-offs by tool that are not offered, or not under the name that a prompt would use.
+    fn transfers(&mut self, crew: &Crew, roster: &[AgentFile<'a>]) {
+        for (place, (agent, file)) in crew.agents.iter().zip(roster).enumerate() {
+            let transfers = prompt::transfers(crew, AgentIx(place));
+            if agent.tool_calls == ToolCallStyle::Text {
+                if let (Some(at), false) = (file.view.key("tool_calls"), transfers.is_empty()) {
+                    let message =
+                        format!("`{}` can never hand over: it cannot call tools that hand over", agent.id);
+                    let hint = Some("write `handoff: auto` in `crew.yaml`: signals act then too".to_owned());
+                    self.problems.warn(at, "no_transfer", message, hint);
+                }
+                continue;
+            }
+            for (name, route, _) in transfers {
+                let target = crew.route_name(route).unwrap_or_default();
+                if name != format!("transfer_to_{target}") {
+                    let message =
+                        format!("`{}` hands over to `{target}` with a tool named `{name}`", agent.id);
+                    let hint = "the plain name is taken, too long, or has letters that tools cannot have: say this one in \
+                                prompts";
+                    self.problems.warn(file.id.at, "transfer_name", message, Some(hint.to_owned()));
+                }
+            }
         }
     }
 

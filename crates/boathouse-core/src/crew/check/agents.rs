@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::crew::file::{At, Said, View};
 use crate::crew::yaml::{Node, Yaml};
-use crate::crew::{Agent, AgentIx, HandoffStyle, Model, Parameters, Source, ToolCallStyle};
+use crate::crew::{Agent, AgentIx, Model, Parameters, Source, ToolCallStyle};
 use crate::ids::AgentId;
 
 use super::{AGENTS_DIR, CREW_FILE, Check, tools};
@@ -157,12 +157,7 @@ impl<'a> Check<'a> {
     }
 
     /// Builds an agent; its routing comes later.
-    pub(super) fn agent(
-        &mut self,
-        file: &AgentFile<'a>,
-        shelf: &mut tools::Shelf<'a>,
-        handoff: HandoffStyle,
-    ) -> Agent {
+    pub(super) fn agent(&mut self, file: &AgentFile<'a>, shelf: &mut tools::Shelf<'a>) -> Agent {
         let view = file.view;
         let name = view.text("name").map_or(file.id.value, |said| said.value);
         let system_prompt = view.text("system_prompt").map(|said| said.value.to_owned());
@@ -185,7 +180,7 @@ impl<'a> Check<'a> {
                 Some("text") => ToolCallStyle::Text,
                 _ => ToolCallStyle::Auto,
             },
-            tools: self.agent_tools(view, shelf, handoff),
+            tools: self.agent_tools(view, shelf),
             signals: Vec::new(),
             wait_for_signal: false,
             terminal: view.flag("is_terminal").is_some_and(|said| said.value),

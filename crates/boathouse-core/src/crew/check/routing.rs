@@ -109,10 +109,15 @@ impl<'a> Check<'a> {
         let environment = minijinja::Environment::new();
         match environment.template_from_str(template.value) {
             Err(error) => {
-                let line = error.line().map(|line| format!(" in line {line} of it")).unwrap_or_default();
                 let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-                let message = format!("the template cannot be read{line}: {what}");
-                self.problems.error(template.at, "bad_template", message, None);
+                let message = format!("the template cannot be read: {what}");
+                // Templates are mostly blocks, whose lines stand in the file as they are.
+                let line = error.line().and_then(|line| template.value.lines().nth(line.checked_sub(1)?));
+                let at = match line.map(str::trim).filter(|line| !line.is_empty()) {
+                    Some(line) => self.problems.find(template.at, line),
+                    None => template.at,
+                };
+                self.problems.error(at, "bad_template", message, None);
             }
             Ok(compiled) => {
                 let mut unknown: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::crew::file::{At, Said, View};
 use crate::crew::yaml::{Entry, Node};
 use crate::crew::{
-    CommandLine, CommandSpec, DEFAULT_OUTPUT_BYTES, Effect, HandoffStyle, OnUnknown, ToolDef, ToolIx,
-    ToolKind, ToolSpec, positional_order,
+    CommandLine, CommandSpec, DEFAULT_OUTPUT_BYTES, Effect, OnUnknown, ToolDef, ToolIx, ToolKind, ToolSpec,
+    positional_order,
 };
 
 use super::{Check, is_identifier};
@@ -33,9 +33,6 @@ const REFUSED: [&str; 11] = [
 /// Programs that read an argument as a program of its own.
 const SHELLS: [&str; 12] =
     ["sh", "bash", "zsh", "dash", "ash", "ksh", "fish", "csh", "tcsh", "cmd", "powershell", "pwsh"];
-
-/// What begins the names of tools that hand over.
-pub(super) const TRANSFER_PREFIX: &str = "transfer_to_";
 
 /// The tools that a crew defines, and those that its agents have taken.
 pub(super) struct Shelf<'a> {
@@ -61,15 +58,10 @@ pub(super) fn is_tool_name(text: &str) -> bool {
 
 impl<'a> Check<'a> {
     /// The tools of an agent.
-    pub(super) fn agent_tools(
-        &mut self,
-        agent: View<'a>,
-        shelf: &mut Shelf<'a>,
-        handoff: HandoffStyle,
-    ) -> Vec<ToolIx> {
+    pub(super) fn agent_tools(&mut self, agent: View<'a>, shelf: &mut Shelf<'a>) -> Vec<ToolIx> {
         let mut tools = Vec::new();
         for name in agent.texts("tools") {
-            let Some(ix) = self.take_tool(name, shelf, handoff) else { continue };
+            let Some(ix) = self.take_tool(name, shelf) else { continue };
             if tools.contains(&ix) {
                 let message = format!("the tool `{}` is listed twice", name.value);
                 self.problems.warn(name.at, "duplicate_tool", message, Some("remove one of them".to_owned()));
@@ -80,12 +72,7 @@ impl<'a> Check<'a> {
         tools
     }
 
-    fn take_tool(
-        &mut self,
-        name: Said<'a, &'a str>,
-        shelf: &mut Shelf<'a>,
-        handoff: HandoffStyle,
-    ) -> Option<ToolIx> {
+    fn take_tool(&mut self, name: Said<'a, &'a str>, shelf: &mut Shelf<'a>) -> Option<ToolIx> {
         if let Some(ix) = shelf.taken.get(name.value) {
             return Some(*ix);
         }
@@ -103,16 +90,6 @@ impl<'a> Check<'a> {
                 }
             }
         };
-        if tool.kind == ToolKind::Registered
-            && handoff != HandoffStyle::Signal
-            && name.value.starts_with(TRANSFER_PREFIX)
-        {
-            let message = format!("the tool `{}` has a name that belongs to hand-offs", name.value);
-            let hint = Some(format!(
-                "names that begin with `{TRANSFER_PREFIX}` are taken by `handoff: tool` and `auto`"
-            ));
-            self.problems.error(name.at, "reserved_name", message, hint);
-        }
         let ix = ToolIx(shelf.tools.len());
         shelf.tools.push(tool);
         shelf.taken.insert(name.value, ix);
@@ -124,10 +101,8 @@ impl<'a> Check<'a> {
             let message =
                 format!("the tool `{}` is not offered: a model could do anything with it", name.value);
             let hint = format!(
-                "define it in `{}` under `tools:` with the commands that it may run: `{}: {{command: {{allow: \
-                 {{disk: [df, -h]}}}}}}`",
-                super::CREW_FILE,
-                name.value
+                "define it under `tools:` of `{}` with the commands that it may run, or remove it",
+                super::CREW_FILE
             );
             self.problems.warn(name.at, "refused_tool", message, Some(hint));
             return;
@@ -175,11 +150,6 @@ impl<'a> Check<'a> {
             self.problems.error(name.at, "invalid_name", message, hint);
             return None;
         }
-        if name.value.starts_with(TRANSFER_PREFIX) {
-            let message = format!("names that begin with `{TRANSFER_PREFIX}` belong to hand-offs");
-            self.problems.error(name.at, "reserved_name", message, Some("choose another name".to_owned()));
-            return None;
-        }
         if view.node.is_null() {
             let message = format!("the tool `{}` is empty", name.value);
             let hint = Some("write `command: {argv: [...]}`".to_owned());
@@ -223,10 +193,16 @@ impl<'a> Check<'a> {
             });
             self.problems.error(variable.at, "invalid_name", message, hint);
         }
+        let cwd = view.text("cwd").filter(|cwd| !cwd.value.is_empty());
+        if let Some(cwd) = cwd.filter(|cwd| !is_below(cwd.value)) {
+            let message = format!("`{}` is not below the crew's folder", cwd.value);
+            let hint = Some("write a relative path without `..`".to_owned());
+            self.problems.error(cwd.at, "invalid_path", message, hint);
+        }
         let spec = self.tool_spec(name, view, description, parameters);
         let command = CommandSpec {
             run,
-            cwd: view.text("cwd").map(|said| said.value.to_owned()).filter(|cwd| !cwd.is_empty()),
+            cwd: cwd.map(|cwd| cwd.value.to_owned()),
             env: env.iter().map(|said| said.value.to_owned()).collect(),
         };
         Some(ToolDef { spec: Arc::new(spec), kind: ToolKind::Command(Arc::new(command)) })
@@ -358,32 +334,30 @@ impl<'a> Check<'a> {
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default();
         let mut used = BTreeSet::new();
-        for element in &argv {
-            let Some(name) = placeholder(element.value) else {
-                for name in declared.iter().filter(|name| element.value.contains(&format!("{{{name}}}"))) {
-                    let message =
-                        format!("`{{{name}}}` is not replaced here: a placeholder is an element of its own");
-                    let hint = Some("split the element, or leave the fixed part to the parameter".to_owned());
-                    self.problems.error(element.at, "invalid_command", message, hint);
+        for (place, element) in argv.iter().enumerate().skip(1) {
+            for name in placeholders(element.value) {
+                used.insert(name);
+                if !declared.contains(&name) {
+                    let message = format!("`{{{name}}}` is not a parameter of this tool");
+                    let hint = self.problems.suggest(name, declared.iter().copied());
+                    let hint = hint.unwrap_or_else(|| {
+                        format!(
+                            "declare it under `parameters`, or write `{{{{{name}}}}}` for the text itself"
+                        )
+                    });
+                    self.problems.error(element.at, "unknown_placeholder", message, Some(hint));
                 }
-                continue;
-            };
-            used.insert(name);
-            if !declared.contains(&name) {
-                let message = format!("`{{{name}}}` is not a parameter of this tool");
-                let hint = self.problems.suggest(name, declared.iter().copied());
-                let hint = hint.or_else(|| Some("declare it under `parameters`".to_owned()));
-                self.problems.error(element.at, "unknown_placeholder", message, hint);
-            }
-            if is_shell(program.value) {
-                let message = format!("`{}` would read the argument `{name}` as a program", program.value);
-                let hint = Some("name the program itself, or list what may run under `allow`".to_owned());
-                self.problems.error(element.at, "free_shell", message, hint);
+                if reads_program(program.value, argv[1..place].iter().map(|said| said.value)) {
+                    let message =
+                        format!("`{}` would read the argument `{name}` as a program", program.value);
+                    let hint = Some("name the program itself, or list what may run under `allow`".to_owned());
+                    self.problems.error(element.at, "free_shell", message, hint);
+                }
             }
         }
         for name in declared.iter().filter(|name| !used.contains(*name)) {
             let at = tool.key("parameters").unwrap_or(tool.at());
-            let message = format!("the parameter `{name}` does nothing: `argv` has no element `{{{name}}}`");
+            let message = format!("the parameter `{name}` does nothing: `argv` has no `{{{name}}}`");
             self.problems.warn(at, "no_effect", message, None);
         }
         let sound = self.problems.error_count() == errors_before;
@@ -396,6 +370,13 @@ impl<'a> Check<'a> {
         let mut allowed = BTreeMap::new();
         for (name, _) in list.iter().flat_map(View::entries) {
             let argv = list.map(|list| list.texts(name.value)).unwrap_or_default();
+            for element in argv.iter().skip(1).filter(|element| placeholders(element.value).next().is_some())
+            {
+                let message =
+                    "an allow-list has no parameters: its commands run as they are written".to_owned();
+                let hint = Some("define a tool with `argv` and `parameters` for this one".to_owned());
+                self.problems.error(element.at, "invalid_command", message, hint);
+            }
             match argv.first() {
                 Some(program) => self.program(*program),
                 None => {
@@ -442,7 +423,7 @@ impl<'a> Check<'a> {
     fn program(&mut self, program: Said<'a, &'a str>) {
         let fault = if program.value.is_empty() {
             "the program's name is empty"
-        } else if placeholder(program.value).is_some() {
+        } else if placeholders(program.value).next().is_some() {
             "a model must not choose the program"
         } else if program.value.contains(char::is_whitespace) && !program.value.contains('/') {
             "this is a line for a shell, and no shell reads it: write each argument as an element"
@@ -454,14 +435,80 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The name in an element of the form `{name}`.
-fn placeholder(element: &str) -> Option<&str> {
-    let name = element.strip_prefix('{')?.strip_suffix('}')?;
-    is_tool_name(name).then_some(name)
+/// Whether a path is relative and stays where it begins.
+fn is_below(path: &str) -> bool {
+    use std::path::{Component, Path};
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-fn is_shell(program: &str) -> bool {
-    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
-    let name = name.strip_suffix(".exe").unwrap_or(name);
-    SHELLS.contains(&name)
+/// The names in an element of an argument list: `{name}`. A doubled `{{name}}` is text, other braces are too.
+fn placeholders(element: &str) -> impl Iterator<Item = &str> {
+    let mut rest = element;
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.find('{')?..];
+            let doubled = rest.strip_prefix("{{").and_then(|inner| inner.split_once("}}"));
+            let single = rest[1..].split_once('}');
+            match (doubled, single) {
+                (Some((name, after)), _) if is_parameter(name) => rest = after,
+                (_, Some((name, after))) if is_parameter(name) => {
+                    rest = after;
+                    return Some(name);
+                }
+                _ => rest = &rest[1..],
+            }
+        }
+    })
+}
+
+fn is_parameter(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// Whether a program reads an argument that comes after `before` as a program: a shell, with `-c` or as its script.
+fn reads_program<'e>(program: &str, before: impl Iterator<Item = &'e str>) -> bool {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program).to_ascii_lowercase();
+    if !SHELLS.contains(&name.strip_suffix(".exe").unwrap_or(&name)) {
+        return false;
+    }
+    let mut script = false;
+    for element in before {
+        let letters = element.strip_prefix('-').filter(|rest| rest.chars().all(|c| c.is_ascii_alphabetic()));
+        if letters.is_some_and(|letters| letters.contains(['c', 'C'])) || element.eq_ignore_ascii_case("/c") {
+            return true;
+        }
+        script |= letters.is_none();
+    }
+    !script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_those_that_a_command_fills_in() {
+        let all = |element| placeholders(element).collect::<Vec<_>>();
+        assert_eq!(all("--from={a}..{b-2}"), ["a", "b-2"]);
+        assert_eq!(all("{{a}} {} {1} {print $1} {{{a} {"), ["a"]);
+    }
+
+    #[test]
+    fn a_shell_may_take_arguments_for_a_script_but_no_script() {
+        let reads = |argv: &[&'static str]| reads_program(argv[0], argv[1..].iter().copied());
+        for argv in [
+            &["sh", "-c"][..],
+            &["/bin/bash", "-lc"],
+            &["bash"],
+            &["pwsh", "-Command"],
+            &["cmd.exe", "/c"],
+            &["sh", "-c", "echo"],
+        ] {
+            assert!(reads(argv), "{argv:?}");
+        }
+        for argv in [&["sh", "report.sh"][..], &["bash", "-x", "report.sh"], &["df"], &["wash"]] {
+            assert!(!reads(argv), "{argv:?}");
+        }
+    }
 }

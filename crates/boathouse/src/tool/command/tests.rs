@@ -89,9 +89,4 @@ proptest! {
             Err(_) => prop_assert!(a.starts_with('-') || a.contains('\0')),
         }
     }
-
-    #[test]
-    fn any_element_can_be_read(element in "[{}a-c-]{0,12}") {
-        let _ = fill(&["p", &element], json!({"a": "x", "b": "y"}));
-    }
 }

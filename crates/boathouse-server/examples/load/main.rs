@@ -1,0 +1,116 @@
+//! Puts Boathouse under load, beside a bare relay that does the same model calls.
+//!
+//! `docs/performance.md` says how to run it and what each figure means.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+mod crews;
+mod http;
+mod lab;
+mod process;
+mod relay;
+mod scenario;
+mod upstream;
+
+use http::Result;
+use lab::Lab;
+
+/// The same as the server's, so that neither is favoured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(
+    name = "load",
+    about = "Puts Boathouse under load, beside a bare relay",
+    arg_required_else_help = true
+)]
+struct Args {
+    /// The binary under test; else the one built beside this program
+    #[arg(long, global = true, value_name = "FILE")]
+    boathouse: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves a fake model until it is killed
+    Upstream,
+    /// Serves the bare relay until it is killed
+    Relay {
+        /// Where the model is
+        upstream: SocketAddr,
+    },
+    /// Processor time of a run, beside the relay
+    Cpu {
+        #[arg(long, default_value_t = 10_000)]
+        runs: u64,
+        #[arg(long, default_value_t = 32)]
+        clients: usize,
+    },
+    /// What many runs at once add to the time of their models, beside the relay
+    Latency {
+        #[arg(long, default_value_t = 1000)]
+        runs: usize,
+        /// How often each server is measured, in turn
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Memory of an idle server, and time to the first request served
+    Idle {
+        #[arg(long, default_value_t = 11)]
+        times: usize,
+    },
+    /// Time from giving a run up to the end of its model request
+    Cancel {
+        #[arg(long, default_value_t = 500)]
+        times: u64,
+    },
+    /// What is left of cancelled runs
+    Leak {
+        #[arg(long, default_value_t = 5)]
+        batches: usize,
+        #[arg(long, default_value_t = 500)]
+        runs: u64,
+    },
+    /// Whether runs at once give what they give one by one
+    Same {
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+    },
+    /// A run of very many messages
+    Long {
+        #[arg(long, default_value_t = 10_000)]
+        messages: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.command {
+        Command::Upstream => return upstream::run().await,
+        Command::Relay { upstream } => return relay::run(upstream).await,
+        _ => {}
+    }
+    let lab = Lab::new(args.boathouse).await?;
+    let done = match args.command {
+        Command::Upstream | Command::Relay { .. } => Ok(()),
+        Command::Cpu { runs, clients } => scenario::cpu::run(&lab, runs, clients).await,
+        Command::Latency { runs, rounds } => scenario::latency::run(&lab, runs, rounds).await,
+        Command::Idle { times } => scenario::idle::run(&lab, times).await,
+        Command::Cancel { times } => scenario::cancel::run(&lab, times).await,
+        Command::Leak { batches, runs } => scenario::leak::run(&lab, batches, runs).await,
+        Command::Same { runs } => scenario::same::run(&lab, runs).await,
+        Command::Long { messages } => scenario::long::run(&lab, messages).await,
+    };
+    let logged = lab.logged();
+    if !logged.is_empty() {
+        eprintln!("\nthe server logged:\n{}", logged.chars().take(4000).collect::<String>());
+    }
+    done
+}
