@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::run::event::{Answer, CancelReason, OnDisconnect, RunState};
-use boathouse::engine::StartRun;
-use boathouse::feed::Item;
+use boathouse::engine::{StartError, StartRun};
+use boathouse::feed::{Item, Watch};
+use boathouse::journal::RunRow;
 use bytes::BytesMut;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -60,15 +61,14 @@ async fn answer(app: &App, request: Request) -> Result<Response, Problem> {
         _ => None,
     };
     let wanted = GoRequest::read(&query, body.as_deref())?;
-    let (run, seen) = match wanted.run {
-        None => (start(app, query.get("crew"), wanted).await?, Seq(0)),
-        Some(run) => go_on(app, run, wanted.query).await?,
-    };
-    translated(app, run, seen).await
+    match wanted.run {
+        None => start(app, query.get("crew"), wanted).await,
+        Some(run) => go_on(app, run, wanted.query).await,
+    }
 }
 
 /// Starts a run. A client that goes away meanwhile leaves no run behind: the task that starts it is not its request's.
-async fn start(app: &App, crew: Option<&str>, wanted: GoRequest) -> Result<OwnRun, Problem> {
+async fn start(app: &App, crew: Option<&str>, wanted: GoRequest) -> Result<Response, Problem> {
     let crew = match crew {
         Some(name) => app.engine().crew(name).ok_or_else(|| unknown_crew(name))?,
         None => app.engine().crews().into_iter().next().ok_or_else(|| {
@@ -85,21 +85,26 @@ async fn start(app: &App, crew: Option<&str>, wanted: GoRequest) -> Result<OwnRu
     let (send, started) = oneshot::channel();
     let owner = app.clone();
     app.tasks().spawn(async move {
-        let result = owner.engine().start(run).await.map(|run| OwnRun::new(&owner, run));
-        // If nobody takes it, it is dropped, and that cancels it.
-        let _ = send.send(result);
+        let result = owner.engine().start_watched(run, false).await;
+        // If nobody takes it, it is dropped, and that cancels the run.
+        let _ = send.send(result.map(|(run, watch)| (OwnRun::new(&owner, run), watch)));
     });
-    match started.await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(Problem::new(Code::Internal, "the run could not be started")),
-    }
+    let Ok(result) = started.await else {
+        return Err(Problem::new(Code::Internal, "the run could not be started"));
+    };
+    let (own, watch) = match result {
+        Err(StartError::EmptyInput) => return Err(Problem::new(Code::MissingField, "Query is required")),
+        other => other?,
+    };
+    let translator = Translator::new(own.run.clone(), Some(crew), Seq(0));
+    Ok(translated(app, translator, own, watch))
 }
 
 /// Answers a paused run. What came before is not told again.
-async fn go_on(app: &App, run: RunId, text: String) -> Result<(OwnRun, Seq), Problem> {
-    let seen = app.engine().run(&run).await?.ok_or_else(|| unknown_run(&run))?.seq;
+async fn go_on(app: &App, run: RunId, text: String) -> Result<Response, Problem> {
+    let row = app.engine().journal().run(&run).await?.ok_or_else(|| unknown_run(&run))?;
     app.engine().answer(&run, None, Answer::Text { text }).await?;
-    Ok((OwnRun::new(app, run), seen))
+    tell_rest(app, OwnRun::new(app, run), &row, row.seq).await
 }
 
 /// What a reader has not seen of a run, to its rest; 204 if there is nothing.
@@ -108,17 +113,20 @@ async fn replay(app: &App, run: RunId, seen: Seq) -> Result<Response, Problem> {
     if (row.state.is_ended() || row.state == RunState::Paused) && seen >= row.seq {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    // It is not this request that the run belongs to.
     let mut own = OwnRun::new(app, run);
     own.armed = false;
-    translated(app, own, seen).await
+    tell_rest(app, own, &row, seen).await
 }
 
-async fn translated(app: &App, own: OwnRun, seen: Seq) -> Result<Response, Problem> {
-    let view = app.engine().run(&own.run).await?.ok_or_else(|| unknown_run(&own.run))?;
+async fn tell_rest(app: &App, own: OwnRun, row: &RunRow, seen: Seq) -> Result<Response, Problem> {
     let watch = app.engine().watch(&own.run, Seq(0), false).await?.ok_or_else(|| unknown_run(&own.run))?;
-    let names = app.engine().crew(&view.crew);
-    let translator = Translator::new(own.run.clone(), view.thread, names, seen);
-    Ok(event_stream(app, watch, app.config().go_ping, GoScript { translator, own }))
+    let translator = Translator::new(own.run.clone(), app.engine().crew(&row.crew), seen);
+    Ok(translated(app, translator, own, watch))
+}
+
+fn translated(app: &App, translator: Translator, own: OwnRun, watch: Watch) -> Response {
+    event_stream(app, watch, app.config().go_ping, GoScript { translator, own })
 }
 
 /// `<run>/<seq>`.

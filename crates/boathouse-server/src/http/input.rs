@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::error::{Code, Problem};
 
-/// Bytes of a query string that are read; Go clients put a whole history there.
-pub const MAX_QUERY_BYTES: usize = 64 * 1024;
+/// Bytes of a query string that are read; Go clients put a whole history there. The HTTP parser refuses addresses of
+/// 64 KiB and more.
+pub const MAX_QUERY_BYTES: usize = 60 * 1024;
 /// Messages of history in one request.
 pub const MAX_HISTORY: usize = 1000;
 /// Bytes of one message of history.

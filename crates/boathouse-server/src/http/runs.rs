@@ -156,13 +156,20 @@ pub(crate) async fn start(
     let query = Query::parse_strict(parts.uri.query(), &["wait"])?;
     let wait = query.flag("wait", false)?;
     let body = door::read_body(&app, &parts, body).await?;
-    let run = app.engine().start(read_start(crew, &body)?).await?;
-    let mut response = if wants_stream(&parts.headers) {
-        stream::follow(&app, &run, Seq(0), stream::Pieces::WithDeltas).await?
+    let start = read_start(crew, &body)?;
+    let streams = wants_stream(&parts.headers);
+    let (run, mut response) = if streams {
+        let (run, watch) = app.engine().start_watched(start, true).await?;
+        (run, stream::native(&app, watch))
     } else if wait {
-        answer_with(StatusCode::OK, &app.engine().wait(&run).await?)
+        // Whoever waits counts as a reader for as long as it waits.
+        let (run, _watch) = app.engine().start_watched(start, false).await?;
+        let rested = app.engine().wait(&run).await?;
+        (run, answer_with(StatusCode::OK, &rested))
     } else {
-        answer_with(StatusCode::ACCEPTED, &view(&app, &run).await?)
+        let run = app.engine().start(start).await?;
+        let view = view(&app, &run).await?;
+        (run, answer_with(StatusCode::ACCEPTED, &view))
     };
     if let Ok(location) = HeaderValue::try_from(format!("/v1/runs/{run}")) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -297,7 +304,8 @@ fn cursor(at: Timestamp, run: &RunId) -> String {
 }
 
 fn read_cursor(text: &str) -> Option<(Timestamp, RunId)> {
-    if text.len() % 2 != 0 || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return None;
     }
     let bytes: Vec<u8> =

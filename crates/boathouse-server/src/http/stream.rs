@@ -31,15 +31,6 @@ use super::runs::{RunPath, accepts, unknown_run, wants_stream};
 const MAX_PAGE: u64 = 10_000;
 const DEFAULT_PAGE: u64 = 1000;
 
-/// Whether a reader wants the pieces of replies in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pieces {
-    /// Events and deltas.
-    WithDeltas,
-    /// Events only.
-    EventsOnly,
-}
-
 /// `GET /v1/runs/{run}/events`: the stream from `Last-Event-ID` or `?after=`, or one page of events as JSON.
 pub(crate) async fn events(
     State(app): State<App>,
@@ -47,7 +38,7 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = Query::parse_strict(request.uri().query(), &["after", "deltas", "limit"])?;
-    let pieces = if query.flag("deltas", true)? { Pieces::WithDeltas } else { Pieces::EventsOnly };
+    let deltas = query.flag("deltas", true)?;
     let limit = query.number("limit", 1..=MAX_PAGE)?;
     // A browser reconnects to the address it began with; the header is newer.
     let after = match last_event_id(request.headers())? {
@@ -61,7 +52,7 @@ pub(crate) async fn events(
     if row.state.is_ended() && after >= row.seq {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    follow(&app, &run, after, pieces).await
+    follow(&app, &run, after, deltas).await
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
@@ -90,10 +81,15 @@ async fn page(app: &App, run: &RunId, after: Seq, limit: usize) -> Result<Respon
 }
 
 /// Streams a run until it is at rest, to a reader that has everything up to `after`.
-pub(crate) async fn follow(app: &App, run: &RunId, after: Seq, pieces: Pieces) -> Result<Response, Problem> {
-    let watch = app.engine().watch(run, after, pieces == Pieces::WithDeltas).await?;
+async fn follow(app: &App, run: &RunId, after: Seq, deltas: bool) -> Result<Response, Problem> {
+    let watch = app.engine().watch(run, after, deltas).await?;
     let watch = watch.ok_or_else(|| unknown_run(run))?;
-    Ok(event_stream(app, watch, app.config().heartbeat, Native))
+    Ok(native(app, watch))
+}
+
+/// Streams what `watch` gives as `/v1` clients expect it.
+pub(crate) fn native(app: &App, watch: Watch) -> Response {
+    event_stream(app, watch, app.config().heartbeat, Native)
 }
 
 /// How a stream writes what it is given.
@@ -244,7 +240,7 @@ fn room_for(item: &Item) -> usize {
 
 fn write_event(stored: &Stored, out: &mut BytesMut) {
     // Writing to a growing buffer cannot fail.
-    let _ = write!(out, "id: {}\n", stored.recorded.seq);
+    let _ = writeln!(out, "id: {}", stored.recorded.seq);
     write_data(&stored.json, out);
 }
 

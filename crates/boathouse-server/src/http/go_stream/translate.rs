@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use boathouse::core::crew::Crew;
-use boathouse::core::ids::{AgentId, BranchId, CallId, RunId, Seq, ThreadId, Timestamp};
+use boathouse::core::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult};
 use boathouse::core::run::event::{BranchEnd, CallKind, Event, Outcome, PlannedCall, Recorded};
 use bytes::BytesMut;
@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct Translator {
     run: RunId,
-    thread: ThreadId,
+    thread: String,
     crew: Option<Arc<Crew>>,
     /// The reader has everything up to here.
     seen: Seq,
@@ -68,10 +68,10 @@ impl<'a> GoEvent<'a> {
 
 impl Translator {
     /// A translator for a reader that has everything up to `seen`. Without the crew, agents go by their ids.
-    pub fn new(run: RunId, thread: ThreadId, crew: Option<Arc<Crew>>, seen: Seq) -> Translator {
+    pub fn new(run: RunId, crew: Option<Arc<Crew>>, seen: Seq) -> Translator {
         Translator {
             run,
-            thread,
+            thread: String::new(),
             crew,
             seen,
             agents: BTreeMap::new(),
@@ -91,7 +91,7 @@ impl Translator {
         let last = events.len().saturating_sub(1);
         for (place, event) in events.iter().enumerate() {
             let id = if place == last { recorded.seq.0 } else { recorded.seq.0.saturating_sub(1) };
-            let _ = write!(out, "id: {}/{id}\n", self.run);
+            let _ = writeln!(out, "id: {}/{id}", self.run);
             self.frame(event, recorded.at, out);
         }
     }
@@ -113,7 +113,7 @@ impl Translator {
         let _ = write!(out, ",\"timestamp\":\"{at}\",\"metadata\":{{\"run\":");
         go_string(self.run.as_str(), out);
         out.extend_from_slice(b",\"thread\":");
-        go_string(self.thread.as_str(), out);
+        go_string(&self.thread, out);
         if let Some((name, value)) = &event.more {
             let _ = write!(out, ",\"{name}\":{value}");
         }
@@ -123,7 +123,10 @@ impl Translator {
     fn translate<'a>(&mut self, event: &'a Event) -> Vec<GoEvent<'a>> {
         let mut out = Vec::new();
         match event {
-            Event::RunStarted(_) => out.push(GoEvent::system("start", "🚀 Starting crew execution...")),
+            Event::RunStarted(started) => {
+                self.thread = started.thread.to_string();
+                out.push(GoEvent::system("start", "🚀 Starting crew execution..."));
+            }
             Event::CallStarted { attempt, branch, agent, kind: CallKind::Model { .. }, .. } => {
                 self.close_round(*branch, &mut out);
                 self.agents.insert(*branch, agent.clone());

@@ -6,7 +6,7 @@ use super::*;
 
 /// Translates a log, given as the JSON that the journal keeps, for a reader that has everything up to `seen`.
 fn told(log: &[&str], seen: u64) -> String {
-    let mut translator = Translator::new("r1".into(), "t1".into(), None, Seq(seen));
+    let mut translator = Translator::new("r1".into(), None, Seq(seen));
     let mut out = BytesMut::new();
     for (place, event) in log.iter().enumerate() {
         let json = format!(r#"{{"seq":{},"at":"2026-01-02T03:04:05.678Z",{event}}}"#, place + 1);

@@ -1,0 +1,8 @@
+//! The server as its clients see it: a real listener on the loopback interface, real sockets, scripted models.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+
+mod door;
+mod go_endpoint;
+mod runs;
+mod streams;
+mod support;
