@@ -166,6 +166,7 @@ impl Driver {
         &mut self,
         created: Option<oneshot::Sender<Result<(), JournalError>>>,
     ) -> Result<Stopped, JournalError> {
+        self.feed.set_rest(false);
         self.settle()?;
         let first = self.commit().await;
         if let Some(created) = created {

@@ -30,7 +30,7 @@ mod view;
 pub use builder::EngineBuilder;
 pub use view::{RunView, WaitView};
 
-use shared::Shared;
+use shared::{Begun, Shared};
 
 /// Runs crews. Cheap to clone; all clones are one engine.
 ///
@@ -222,7 +222,7 @@ impl Engine {
         let run = Run::begin(id.clone(), crew, &first)
             .map_err(|error| StartError::Journal(JournalError::Corrupt(error.to_string())))?;
         let begun = self.shared().begin(run, first, clock, deltas);
-        let (created, watch) = begun.ok_or(StartError::ShuttingDown)?;
+        let Begun { created, watch } = begun.ok_or(StartError::ShuttingDown)?;
         created.await.map_err(|_| StartError::ShuttingDown)??;
         Ok((id, watch))
     }

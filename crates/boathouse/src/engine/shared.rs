@@ -52,6 +52,13 @@ struct Table {
     dirs: HashMap<String, PathBuf>,
 }
 
+/// A run that was given a driver.
+pub(super) struct Begun {
+    /// Told when the run is in the journal, or could not be put there.
+    pub(super) created: oneshot::Receiver<Result<(), JournalError>>,
+    pub(super) watch: Option<Watch>,
+}
+
 /// A run that has a driver.
 struct Live {
     commands: mpsc::UnboundedSender<Ask>,
@@ -161,7 +168,7 @@ impl Shared {
         first: Recorded,
         clock: Clock,
         deltas: Option<bool>,
-    ) -> Option<(oneshot::Receiver<Result<(), JournalError>>, Option<Watch>)> {
+    ) -> Option<Begun> {
         let id = run.id().clone();
         let (created, when_created) = oneshot::channel();
         let (feed, commands) = self.table().enter(&id)?;
@@ -173,7 +180,7 @@ impl Shared {
             let stopped = driver.drive(Some(created)).await;
             shared.finish(&id, &feed, driver, &stopped);
         });
-        Some((when_created, watch))
+        Some(Begun { created: when_created, watch })
     }
 
     /// Sends a command to a run's driver; a run without one gets one.
