@@ -420,8 +420,18 @@ async fn a_key_can_be_changed_while_serving() {
 
 #[tokio::test]
 async fn a_plain_server_behind_https_is_no_connection() {
-    let upstream = Upstream::start().await;
-    let url = upstream.url().replace("http://", "https://");
-    let error = ask(&providers(), &request(&url)).await.expect_err("it speaks no TLS");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("https://{}/v1", listener.local_addr().expect("it is bound"));
+    let providers = providers();
+    let asked = request(&url);
+    let (asked, served) = tokio::join!(ask(&providers, &asked), async {
+        let (mut stream, _) = listener.accept().await.expect("the client comes");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .map(|()| stream)
+    });
+    served.expect("the client listens");
+    let error = asked.expect_err("it speaks no TLS");
     assert_eq!(error.kind, CallErrorKind::Connect, "{error}");
+    assert!(error.message.contains("TLS"), "{error}");
 }

@@ -123,7 +123,7 @@ impl<C: Pooled> Pool<C> {
             next_use: 0,
             metrics: PoolMetrics::default(),
         };
-        let lifetime = lifetime.max(Duration::from_millis(1));
+        let lifetime = lifetime.max(Duration::from_nanos(1));
         let shared = Shared { lifetime, capacity: capacity.max(1), state: Mutex::new(state) };
         Pool { shared: Arc::new(shared), sweeper: Sweeper::default() }
     }

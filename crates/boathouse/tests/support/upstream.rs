@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The server. Dropping it closes everything.
-pub struct Upstream {
+pub(crate) struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
     seen: mpsc::UnboundedReceiver<Seen>,
@@ -32,23 +32,23 @@ struct Shared {
 }
 
 /// A request as it came.
-pub struct Seen {
+pub(crate) struct Seen {
     /// Method, target and version.
-    pub line: String,
+    pub(crate) line: String,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Value,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Value,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// What to do with one request.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub(crate) struct Answer {
     steps: Vec<Step>,
 }
 
@@ -65,10 +65,10 @@ enum Step {
 }
 
 /// Holds an answer back until it is opened.
-pub struct Gate(watch::Sender<bool>);
+pub(crate) struct Gate(watch::Sender<bool>);
 
 impl Gate {
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.send_replace(true);
     }
 }
@@ -78,65 +78,65 @@ const STREAM_HEAD: &str =
 
 impl Answer {
     /// The beginning of a stream; pieces follow.
-    pub fn stream() -> Answer {
+    pub(crate) fn stream() -> Answer {
         Answer::default().bytes(STREAM_HEAD)
     }
 
     /// A whole stream in HTTP chunks of at most `size` bytes, each in a write of its own.
-    pub fn stream_by(body: &[u8], size: usize) -> Answer {
+    pub(crate) fn stream_by(body: &[u8], size: usize) -> Answer {
         let answer = body.chunks(size.max(1)).fold(Answer::stream(), Answer::chunk);
         answer.end()
     }
 
     /// A whole stream in one HTTP chunk, the bytes on the wire cut at any place, each cut in a write of its own.
-    pub fn raw_by(body: &[u8], size: usize) -> Answer {
+    pub(crate) fn raw_by(body: &[u8], size: usize) -> Answer {
         let whole = [STREAM_HEAD.as_bytes(), &chunk(body), b"0\r\n\r\n"].concat();
         whole.chunks(size).fold(Answer::default(), |answer, bytes| answer.bytes(bytes))
     }
 
     /// One HTTP chunk.
-    pub fn chunk(self, body: &[u8]) -> Answer {
+    pub(crate) fn chunk(self, body: &[u8]) -> Answer {
         self.bytes(chunk(body))
     }
 
     /// Several HTTP chunks in one write.
-    pub fn chunks_at_once(self, bodies: &[&[u8]]) -> Answer {
+    pub(crate) fn chunks_at_once(self, bodies: &[&[u8]]) -> Answer {
         self.bytes(bodies.iter().flat_map(|body| chunk(body)).collect::<Vec<u8>>())
     }
 
     /// The end of the body.
-    pub fn end(self) -> Answer {
+    pub(crate) fn end(self) -> Answer {
         self.bytes("0\r\n\r\n")
     }
 
     /// Any bytes.
-    pub fn bytes(mut self, bytes: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn bytes(mut self, bytes: impl AsRef<[u8]>) -> Answer {
         self.steps.push(Step::Write(bytes.as_ref().to_vec()));
         self
     }
 
     /// A whole answer with a status, further headers (each ended by CRLF) and a body.
-    pub fn status(status: &str, headers: &str, body: &str) -> Answer {
+    pub(crate) fn status(status: &str, headers: &str, body: &str) -> Answer {
         let length = body.len();
         Answer::default()
             .bytes(format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}"))
     }
 
     /// Nothing more, until the client goes.
-    pub fn stall(mut self) -> Answer {
+    pub(crate) fn stall(mut self) -> Answer {
         self.steps.push(Step::Stall);
         self
     }
 
     /// Nothing more, until the gate opens.
-    pub fn gate(mut self) -> (Answer, Gate) {
+    pub(crate) fn gate(mut self) -> (Answer, Gate) {
         let (open, opened) = watch::channel(false);
         self.steps.push(Step::Wait(opened));
         (self, Gate(open))
     }
 
     /// The connection is closed.
-    pub fn close(mut self) -> Answer {
+    pub(crate) fn close(mut self) -> Answer {
         self.steps.push(Step::Close);
         self
     }
@@ -151,7 +151,7 @@ fn chunk(body: &[u8]) -> Vec<u8> {
 
 impl Upstream {
     /// Listens on a free port.
-    pub async fn start() -> Upstream {
+    pub(crate) async fn start() -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let (tell, seen) = mpsc::unbounded_channel();
@@ -176,33 +176,33 @@ impl Upstream {
     }
 
     /// The base URL of its Chat Completions.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
     /// Adds an answer to the queue.
-    pub fn answer(&self, answer: Answer) {
+    pub(crate) fn answer(&self, answer: Answer) {
         self.shared.answers.lock().expect("not poisoned").push_back(answer);
     }
 
     /// The next request, when it has come whole.
-    pub async fn request(&mut self) -> Seen {
+    pub(crate) async fn request(&mut self) -> Seen {
         self.seen.recv().await.expect("the server is there")
     }
 
     /// Connections accepted so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// Waits until so many requests are being answered.
-    pub async fn open_is(&self, count: usize) {
+    pub(crate) async fn open_is(&self, count: usize) {
         let mut open = self.shared.open.subscribe();
         open.wait_for(|open| *open == count).await.expect("the server is there");
     }
 
     /// Waits until so many clients have gone while they were being answered.
-    pub async fn gone_is(&self, count: usize) {
+    pub(crate) async fn gone_is(&self, count: usize) {
         let mut gone = self.shared.gone.subscribe();
         gone.wait_for(|gone| *gone == count).await.expect("the server is there");
     }

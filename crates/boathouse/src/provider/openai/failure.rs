@@ -17,7 +17,7 @@ const MAX_MESSAGE: usize = 500;
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The error for an answer with a status other than success.
-pub fn http(status: StatusCode, headers: &HeaderMap, body: &str, now: SystemTime) -> ProviderError {
+pub(crate) fn http(status: StatusCode, headers: &HeaderMap, body: &str, now: SystemTime) -> ProviderError {
     let told = serde_json::from_str(body).ok().and_then(|body: Value| Told::of_answer(&body));
     let kind = match status.as_u16() {
         401 | 403 => CallErrorKind::Auth,
@@ -37,7 +37,7 @@ pub fn http(status: StatusCode, headers: &HeaderMap, body: &str, now: SystemTime
 }
 
 /// The error for an `error` object in the midst of a stream.
-pub fn in_stream(json: &str) -> ProviderError {
+pub(crate) fn in_stream(json: &str) -> ProviderError {
     let error: Value = serde_json::from_str(json).unwrap_or(Value::Null);
     let Some(told) = Told::of_error(&error) else {
         return ProviderError::new(
@@ -49,7 +49,7 @@ pub fn in_stream(json: &str) -> ProviderError {
 }
 
 /// The error for a frame that is not what the API says.
-pub fn unreadable_frame(data: &str, error: &serde_json::Error) -> ProviderError {
+pub(crate) fn unreadable_frame(data: &str, error: &serde_json::Error) -> ProviderError {
     ProviderError::new(
         CallErrorKind::Protocol,
         format!("a frame of the reply is unreadable ({error}): {}", short(data)),
@@ -57,7 +57,7 @@ pub fn unreadable_frame(data: &str, error: &serde_json::Error) -> ProviderError 
 }
 
 /// Takes out of a message whatever looks like a key, above all the key that was sent.
-pub fn redact(mut error: ProviderError, key: Option<&str>) -> ProviderError {
+pub(crate) fn redact(mut error: ProviderError, key: Option<&str>) -> ProviderError {
     if let Some(key) = key.filter(|key| !key.is_empty()) {
         error.message = error.message.replace(key, "[key]");
     }

@@ -11,7 +11,7 @@ use super::{Arc, KeyHash, Pool, PoolKey, Pooled};
 /// Interleavings tried per test.
 const TRIES: usize = 2_000;
 
-/// A client of a key. Counts, per key, those that the pool has made and that nobody has let go of.
+/// A client of a key. Counts those alive, per key.
 struct Counted {
     alive: Arc<[AtomicUsize; 3]>,
     key: usize,
@@ -31,13 +31,12 @@ fn key(number: usize) -> PoolKey {
     PoolKey { provider: number.to_string().into(), base_url: "".into(), key: KeyHash::of(None) }
 }
 
-fn get(pool: &Pool<Counted>, alive: &Arc<[AtomicUsize; 3]>, number: usize) -> (Arc<Counted>, usize) {
-    let mut before = 0;
+fn get(pool: &Pool<Counted>, alive: &Arc<[AtomicUsize; 3]>, number: usize) -> Arc<Counted> {
     let client = pool.get(&key(number), || {
-        before = alive[number].fetch_add(1, Ordering::SeqCst);
+        alive[number].fetch_add(1, Ordering::SeqCst);
         Ok::<_, Infallible>(Counted { alive: alive.clone(), key: number })
     });
-    (client.unwrap_or_else(|never| match never {}), before)
+    client.unwrap_or_else(|never| match never {})
 }
 
 #[test]
@@ -47,17 +46,34 @@ fn users_of_one_key_share_one_client_while_it_is_used() {
             // So short that every client is expired as soon as nobody holds it.
             let pool = Arc::new(Pool::new(Duration::ZERO, 2));
             let alive = Arc::new([const { AtomicUsize::new(0) }; 3]);
+            // Addresses of the clients that are held now. The checker switches threads at its own locks only.
+            let held = Arc::new(std::sync::Mutex::new(Vec::<usize>::new()));
             let users: Vec<_> = (0..3)
                 .map(|_| {
-                    let (pool, alive) = (pool.clone(), alive.clone());
+                    let (pool, alive, held) = (pool.clone(), alive.clone(), held.clone());
                     shuttle::thread::spawn(move || {
                         for _ in 0..2 {
-                            let (first, before) = get(&pool, &alive, 0);
-                            assert_eq!(before, 0, "a client was made beside one that is used");
-                            shuttle::thread::yield_now();
+                            let client = get(&pool, &alive, 0);
+                            let address = Arc::as_ptr(&client).addr();
+                            let others = {
+                                let mut held = held.lock().expect("not poisoned");
+                                held.push(address);
+                                held.clone()
+                            };
+                            assert!(
+                                others.iter().all(|other| *other == address),
+                                "two clients are used at once"
+                            );
                             pool.sweep();
-                            let (second, _) = get(&pool, &alive, 0);
-                            assert!(Arc::ptr_eq(&first, &second), "a client in use was replaced");
+                            shuttle::thread::yield_now();
+                            assert!(
+                                Arc::ptr_eq(&client, &get(&pool, &alive, 0)),
+                                "a client in use was replaced"
+                            );
+                            let mut held = held.lock().expect("not poisoned");
+                            let at =
+                                held.iter().position(|other| *other == address).expect("it was put there");
+                            held.swap_remove(at);
                         }
                     })
                 })
