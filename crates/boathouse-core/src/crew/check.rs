@@ -122,6 +122,9 @@ struct Check<'a> {
 struct Names<'a> {
     agents: BTreeMap<&'a str, AgentIx>,
     groups: BTreeMap<&'a str, GroupIx>,
+    vars: BTreeSet<&'a str>,
+    /// Variables that some template uses.
+    in_templates: BTreeSet<String>,
     /// Agents whose file is there but cannot be used: that has been said, and no more is said about them.
     broken: BTreeSet<&'a str>,
 }
@@ -236,14 +239,15 @@ impl<'a> Check<'a> {
         let mut vars = BTreeMap::new();
         let Some(view) = crew_file.map("vars") else { return vars };
         for (name, value) in view.entries() {
-            if advice::BUILT_IN.contains(&name.value) {
-                let message = format!("`{}` is the agent's own placeholder", name.value);
+            if advice::BUILT_IN.contains(&name.value) || routing::IN_TEMPLATES.contains(&name.value) {
+                let message = format!("`{}` means something else in prompts or templates", name.value);
                 self.problems.error(name.at, "invalid_name", message, Some("choose another name".to_owned()));
             } else if !is_identifier(name.value) {
                 let message = format!("`{}` cannot be a placeholder's name", name.value);
                 let hint = Some("letters, digits and `_`, beginning with a letter or `_`".to_owned());
                 self.problems.error(name.at, "invalid_name", message, hint);
             } else {
+                self.names.vars.insert(name.value);
                 vars.insert(name.value.to_owned(), value.text().map(str::to_owned));
             }
         }

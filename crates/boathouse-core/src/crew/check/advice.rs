@@ -132,7 +132,11 @@ impl<'a> Check<'a> {
                 texts.extend(View { file: crew_file.file, node }.text("description"));
             }
         }
-        let mut used = BTreeSet::new();
+        let mut used: BTreeSet<&str> = BTreeSet::new();
+        // What these say goes to models too, in the descriptions of transfers.
+        for text in crew.groups.iter().map(|group| &group.description).chain([&crew.description]) {
+            used.extend(placeholders(text).map(|(_, name)| name));
+        }
         for text in texts {
             let mut told = BTreeSet::new();
             for (written, name) in placeholders(text.value) {
@@ -150,7 +154,8 @@ impl<'a> Check<'a> {
             }
         }
         for (name, _) in crew_file.map("vars").iter().flat_map(View::entries) {
-            if crew.vars.contains_key(name.value) && !used.contains(name.value) {
+            let in_use = used.contains(name.value) || self.names.in_templates.contains(name.value);
+            if crew.vars.contains_key(name.value) && !in_use {
                 let message = format!("no prompt uses `{{{{{}}}}}`", name.value);
                 self.problems.warn(name.at, "unused_var", message, None);
             }

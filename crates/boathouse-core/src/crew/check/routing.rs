@@ -10,6 +10,9 @@ use crate::crew::{Agent, Aggregate, Group, GroupIx, Join, OnError, Route, Settin
 use super::Check;
 use super::agents::AgentFile;
 
+/// What every template can use, beside the crew's variables.
+pub(super) const IN_TEMPLATES: [&str; 2] = ["results", "summary"];
+
 impl<'a> Check<'a> {
     /// Gives each parallel group its place.
     pub(super) fn group_names(&mut self, crew_file: View<'a>) {
@@ -121,13 +124,19 @@ impl<'a> Check<'a> {
             }
             Ok(compiled) => {
                 let mut unknown: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
-                unknown.retain(|name| !matches!(name.as_str(), "results" | "summary"));
+                unknown.retain(|name| !IN_TEMPLATES.contains(&name.as_str()));
                 unknown.retain(|name| environment.globals().all(|(global, _)| global != name));
                 unknown.sort();
                 for name in unknown {
+                    if self.names.vars.contains(name.as_str()) {
+                        self.names.in_templates.insert(name);
+                        continue;
+                    }
                     let message = format!("the template has no value named `{name}`");
-                    let hint = self.problems.suggest(&name, ["results", "summary"]);
-                    let hint = hint.or_else(|| Some("it has `results` and `summary`".to_owned()));
+                    let known = IN_TEMPLATES.into_iter().chain(self.names.vars.iter().copied());
+                    let hint = self.problems.suggest(&name, known);
+                    let hint =
+                        hint.or_else(|| Some("it has `results`, `summary` and the crew's `vars`".to_owned()));
                     let at = self.problems.find(template.at, &name);
                     self.problems.warn(at, "unknown_placeholder", message, hint);
                 }
