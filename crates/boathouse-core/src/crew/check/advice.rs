@@ -30,6 +30,7 @@ impl<'a> Check<'a> {
             self.conflicts(crew, AgentIx(place), file, routing);
             self.unsaid_signals(crew, agent, file, &signals_at[place]);
         }
+        self.unsaid_settings(crew, crew_file);
         self.placeholders(crew, crew_file, roster);
         self.idle_in_groups(crew, routing);
         // With a reference that leads nowhere, whatever it should lead to would look unreachable.
@@ -115,6 +116,20 @@ impl<'a> Check<'a> {
                     format!("the prompt of `{}` never mentions its signal `{}`", agent.id, signal.text);
                 let hint = Some(format!("tell the agent in `{}` when to end with it", file.view.file));
                 self.problems.warn(*at, "unmentioned_signal", message, hint);
+            }
+        }
+    }
+
+    /// Settings that only the generic prompt tells, where no agent has it.
+    fn unsaid_settings(&mut self, crew: &Crew, crew_file: View<'a>) {
+        let Some(settings) = crew_file.map("settings") else { return };
+        if crew.agents.is_empty() || crew.agents.iter().any(|agent| agent.system_prompt.is_none()) {
+            return;
+        }
+        for name in ["language", "organization"] {
+            if let Some(at) = settings.key(name) {
+                let message = format!("`{name}` does nothing: every agent has its own `system_prompt`");
+                self.problems.warn(at, "no_effect", message, Some("say it in the prompts".to_owned()));
             }
         }
     }
