@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::crew::argv::{self, Piece};
 use crate::crew::file::{At, Said, View};
 use crate::crew::yaml::{Entry, Node};
 use crate::crew::{
@@ -336,10 +337,9 @@ impl<'a> Check<'a> {
         let mut used = BTreeSet::new();
         for (place, element) in argv.iter().enumerate().skip(1) {
             for name in placeholders(element.value) {
-                used.insert(name);
-                if !declared.contains(&name) {
+                if !declared.contains(&name.as_str()) {
                     let message = format!("`{{{name}}}` is not a parameter of this tool");
-                    let hint = self.problems.suggest(name, declared.iter().copied());
+                    let hint = self.problems.suggest(&name, declared.iter().copied());
                     let hint = hint.unwrap_or_else(|| {
                         format!(
                             "declare it under `parameters`, or write `{{{{{name}}}}}` for the text itself"
@@ -353,9 +353,10 @@ impl<'a> Check<'a> {
                     let hint = Some("name the program itself, or list what may run under `allow`".to_owned());
                     self.problems.error(element.at, "free_shell", message, hint);
                 }
+                used.insert(name);
             }
         }
-        for name in declared.iter().filter(|name| !used.contains(*name)) {
+        for name in declared.iter().filter(|name| !used.contains(**name)) {
             let at = tool.key("parameters").unwrap_or(tool.at());
             let message = format!("the parameter `{name}` does nothing: `argv` has no `{{{name}}}`");
             self.problems.warn(at, "no_effect", message, None);
@@ -441,29 +442,12 @@ fn is_below(path: &str) -> bool {
     Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// The names in an element of an argument list: `{name}`. A doubled `{{name}}` is text, other braces are too.
-fn placeholders(element: &str) -> impl Iterator<Item = &str> {
-    let mut rest = element;
-    std::iter::from_fn(move || {
-        loop {
-            rest = &rest[rest.find('{')?..];
-            let doubled = rest.strip_prefix("{{").and_then(|inner| inner.split_once("}}"));
-            let single = rest[1..].split_once('}');
-            match (doubled, single) {
-                (Some((name, after)), _) if is_parameter(name) => rest = after,
-                (_, Some((name, after))) if is_parameter(name) => {
-                    rest = after;
-                    return Some(name);
-                }
-                _ => rest = &rest[1..],
-            }
-        }
+/// The names of the arguments that have a place in an element.
+fn placeholders(element: &str) -> impl Iterator<Item = String> {
+    argv::pieces(element).into_iter().filter_map(|piece| match piece {
+        Piece::Argument(name) => Some(name),
+        Piece::Text(_) => None,
     })
-}
-
-fn is_parameter(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// Whether a program reads an argument that comes after `before` as a program: a shell, with `-c` or as its script.
@@ -486,13 +470,6 @@ fn reads_program<'e>(program: &str, before: impl Iterator<Item = &'e str>) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn placeholders_are_those_that_a_command_fills_in() {
-        let all = |element| placeholders(element).collect::<Vec<_>>();
-        assert_eq!(all("--from={a}..{b-2}"), ["a", "b-2"]);
-        assert_eq!(all("{{a}} {} {1} {print $1} {{{a} {"), ["a"]);
-    }
 
     #[test]
     fn a_shell_may_take_arguments_for_a_script_but_no_script() {
