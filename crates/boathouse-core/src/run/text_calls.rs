@@ -1,7 +1,7 @@
 //! The grammar for tool calls written in text: `PingHost(host="10.0.0.1", count=4)`.
 //!
-//! **Where a call may stand.** A call stands alone on its line: before it there may be list markers, numbering, quote marks and
-//! markdown marks (emphasis, backticks, fences), after it trailing punctuation and marks. Several calls may share a line,
+//! **Where a call may stand.** A call stands alone on its line: before it there may be list markers (emoji too), numbering, quote
+//! marks and markdown marks (emphasis, backticks, fences), after it trailing punctuation and marks. Several calls may share a line,
 //! separated by the same. Everything else on the line makes it prose, and none of it counts: `you can use GetCPUUsage() to
 //! see the load`, `GetCPUUsage() - shows the load`, `x = GetCPUUsage()`. Inside a code fence a comment (`#`, `//`) may follow.
 //! There is nothing between the name and its `(`. Calls of unknown names are passed over.
@@ -170,9 +170,11 @@ fn skip_markers(text: &str, mut at: usize) -> usize {
         // A leading underscore may belong to the name, which is for `Scan::name` to say.
         let skip = match c {
             '\n' => 0,
-            '>' | '-' | '+' | '•' | '*' | '~' | '`' => c.len_utf8(),
+            '>' | '-' | '+' | '*' | '~' | '`' => c.len_utf8(),
+            '(' | '0'..='9' | 'a'..='z' | 'A'..='Z' => numbering(rest),
             _ if c.is_whitespace() => c.len_utf8(),
-            '(' | '0'..='9' => numbering(rest),
+            // Bullets, arrows, dashes, emoji.
+            _ if !c.is_ascii() && !c.is_alphanumeric() => c.len_utf8(),
             _ => 0,
         };
         if skip == 0 {
@@ -182,16 +184,24 @@ fn skip_markers(text: &str, mut at: usize) -> usize {
     }
 }
 
-/// Bytes of `12.`, `12)` or `(12)`.
+/// Bytes of `12.`, `12)`, `(12)`, or one letter in place of the number, or digits in a keycap; 0 if it is none of them.
 fn numbering(text: &str) -> usize {
     let inner = text.strip_prefix('(').unwrap_or(text);
     let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
-    let closed = match inner.as_bytes().get(digits) {
-        Some(b')') => true,
-        Some(b'.') => inner.len() == text.len(),
-        _ => false,
+    let is_letter = digits == 0 && inner.starts_with(|c: char| c.is_ascii_alphabetic());
+    let number = digits + usize::from(is_letter);
+    let is_open = inner.len() < text.len();
+    let rest = &inner[number..];
+    let end = if rest.starts_with(')') || (rest.starts_with('.') && !is_open) {
+        1
+    } else if rest.starts_with("\u{fe0f}\u{20e3}") && !is_open && !is_letter {
+        "\u{fe0f}\u{20e3}".len()
+    } else {
+        return 0;
     };
-    if digits > 0 && closed { text.len() - inner.len() + digits + 1 } else { 0 }
+    // `x.Tool()` is something else.
+    let is_glued = is_letter && !rest[end..].starts_with(char::is_whitespace);
+    if number == 0 || is_glued { 0 } else { text.len() - rest.len() + end }
 }
 
 /// Past white space, punctuation and markdown marks after a call, but not past the end of its line.
