@@ -47,6 +47,11 @@ pub(crate) fn one(dir: &Path) -> Result<PathBuf> {
     write(dir, "one", "plain", "", "")
 }
 
+/// The same, with 2 ms between two pieces.
+pub(crate) fn paced(dir: &Path) -> Result<PathBuf> {
+    write(dir, "paced", "plain-2-2", "", "")
+}
+
 /// Five replies of 40 pieces, four of which call one of two tools.
 pub(crate) fn five(dir: &Path) -> Result<PathBuf> {
     write(dir, "five", "tools", "GetSystemInfo, GetMemoryUsage", "")

@@ -141,13 +141,15 @@ impl Door {
         }
     }
 
-    /// What tells a piece of text.
-    fn piece(self) -> &'static [u8] {
+    /// What tells a piece of text: whichever comes first. A reader that comes late is given the reply as it is by then.
+    fn pieces(self) -> &'static [&'static [u8]] {
         match self {
-            Door::Relay { whole: false, .. } => b"\"type\":\"delta\"",
-            Door::Relay { whole: true, .. } => b"\"type\":\"reply\"",
-            Door::Native { .. } => b"\"type\":\"delta\"",
-            Door::Go { .. } => b"\"type\":\"agent_response\"",
+            Door::Relay { whole: false, .. } => &[b"\"type\":\"delta\""],
+            Door::Relay { whole: true, .. } => &[b"\"type\":\"reply\""],
+            Door::Native { .. } => {
+                &[b"\"type\":\"delta\"", b"\"type\":\"reply_snapshot\"", b"\"type\":\"model_replied\""]
+            }
+            Door::Go { .. } => &[b"\"type\":\"agent_response\""],
         }
     }
 }
@@ -170,7 +172,7 @@ pub(crate) async fn ask(connection: &mut Connection, door: Door, number: u64) ->
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         bytes.extend_from_slice(&data);
-        if first_piece.is_none() && http::find(&bytes, door.piece()).is_some() {
+        if first_piece.is_none() && door.pieces().iter().any(|mark| http::find(&bytes, mark).is_some()) {
             first_piece = Some(began.elapsed());
         }
     }
