@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request;
-use boathouse::core::crew::{Aggregate, Crew, Join, OnError, Route};
+use boathouse::core::crew::{Aggregate, Crew, Join, OnError, Route, graph};
 use serde_json::{Value, json};
 
 use super::App;
@@ -122,6 +122,7 @@ fn definition(crew: &Crew) -> Value {
         "agents": agents,
         "groups": groups,
         "tools": tools,
+        "graph": { "mermaid": graph::mermaid(crew) },
         "limits": {
             "max_handoffs": crew.settings.max_handoffs,
             "max_rounds": crew.settings.max_rounds,

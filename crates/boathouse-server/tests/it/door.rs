@@ -141,7 +141,7 @@ fn any_request_is_answered() {
     let query = "([a-z]{1,6}=[!-~&&[^#]]{0,8}&?){0,3}";
     let header = "[ -~]{0,20}";
     let method = prop_oneof![Just("GET"), Just("POST"), Just("DELETE"), Just("PATCH")];
-    let config = ProptestConfig { cases: 300, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(method in method, path in paths, query in query, body in body, header in header)| {
         let answer = runtime.block_on(async {
             let headers = [("content-type", "application/json"), ("accept", "application/json"), ("last-event-id", header.as_str())];

@@ -198,5 +198,6 @@ async fn crews_are_listed_and_shown() {
     let shown = server.get("/v1/crews/ask").await.json();
     assert_eq!(shown["agents"][0]["signals"][0], json!({"signal": "[DONE]", "to": null, "description": ""}));
     assert_eq!(shown["limits"]["max_handoffs"], 5);
+    assert!(shown["graph"]["mermaid"].as_str().unwrap().starts_with("flowchart"), "{shown}");
     server.stop().await;
 }
