@@ -1,0 +1,20 @@
+//! The `boathouse` binary as people and scripts use it: real processes, real signals, the examples of this repository.
+#![expect(clippy::unwrap_used, reason = "a test that cannot start a process has failed")]
+
+#[path = "cli/support.rs"]
+mod support;
+
+#[path = "cli/check.rs"]
+mod check;
+#[path = "cli/graph.rs"]
+mod graph;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/scenarios.rs"]
+mod scenarios;
+#[path = "cli/serve.rs"]
+mod serve;
+#[path = "cli/stop.rs"]
+mod stop;
+#[path = "cli/usage.rs"]
+mod usage;
