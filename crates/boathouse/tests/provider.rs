@@ -319,6 +319,14 @@ async fn a_silent_server_is_a_timeout() {
         upstream.open_is(0).await;
     }
     upstream.gone_is(3).await;
+
+    // All has been said: that the server neither says `[DONE]` nor closes costs time only.
+    let (stream, _) = fixture("one_frame_no_done");
+    upstream.answer(Answer::stream().chunk(&stream).stall());
+    let (asking, mut pieces) = ask_aside(&providers, &asked);
+    assert_eq!(pieces.recv().await.as_deref(), Some("ab"));
+    tokio::time::pause();
+    assert_eq!(asking.await.expect("no panic").expect("it is whole").text, "ab");
 }
 
 #[tokio::test]

@@ -155,8 +155,10 @@ async fn read_stream(mut exchange: Exchange<'_>, deltas: &dyn Deltas) -> Result<
                 exchange.finish();
                 return Ok(reply);
             }
-            // Some servers close without the last chunk, when all has been said.
-            Err(error) if error.kind == CallErrorKind::Truncated => return fold.finish().map_err(|_| error),
+            // Some servers close without the last chunk, or neither close nor say `[DONE]`, when all has been said.
+            Err(error) if matches!(error.kind, CallErrorKind::Truncated | CallErrorKind::Timeout) => {
+                return fold.finish().map_err(|_| error);
+            }
             Err(error) => return Err(error),
         }
     }

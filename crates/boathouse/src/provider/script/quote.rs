@@ -7,10 +7,12 @@ use boathouse_core::run::request::{ModelRequest, PromptMessage};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// Opens the block in which agents that call tools by text get their results.
-const BLOCK: &str = "TOOL EXECUTION RESULTS]";
-/// Closes it.
+/// In the first line of a block of results: those of tools as text, or those of a parallel group.
+const BLOCK: &str = "EXECUTION RESULTS]";
+/// Closes the former.
 const BLOCK_END: &str = "[END RESULTS]";
+/// In the first line of the latter.
+const PARALLEL: &str = "PARALLEL EXECUTION RESULTS]";
 
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "the pattern is constant, and a test compiles it")]
@@ -165,11 +167,17 @@ fn last(messages: &[PromptMessage]) -> Cow<'_, str> {
 /// A user message that is neither another agent's or a group's voice nor a block of results.
 fn is_from_the_person(request: &ModelRequest, text: &str) -> bool {
     let text = text.trim_start();
-    let Some((voice, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else { return true };
+    let Some((voice, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return true;
+    };
+    if voice.ends_with("EXECUTION RESULTS") {
+        return false;
+    }
     let crew = &request.crew;
-    let is_agent = crew.agents.iter().any(|agent| agent.name == voice || agent.id.as_str() == voice);
-    let is_group = crew.groups.iter().any(|group| group.name == voice);
-    !(is_agent || is_group || voice.ends_with("EXECUTION RESULTS"))
+    let is_known = voice == "assistant"
+        || crew.agents.iter().any(|agent| agent.name == voice || agent.id.as_str() == voice)
+        || crew.groups.iter().any(|group| group.name == voice);
+    !(is_known && rest.starts_with('\n'))
 }
 
 /// The newest result of a tool in a block of results: `Tool:`, `  Status: ...`, `  Output: ...`.
@@ -180,13 +188,15 @@ fn result_in_text<'a>(text: &'a str, tool: &str) -> Option<&'a str> {
     let head = format!("\n{tool}:\n  Status: ");
     let body = &text[text.rfind(&head)? + head.len()..];
     let (_, output) = body.split_once("\n  Output: ")?;
-    Some(output[..end_of_output(output)].trim_end_matches('\n'))
+    let end = end_of_output(output, text.contains(PARALLEL));
+    Some(output[..end].trim_end_matches('\n'))
 }
 
-/// Where an output ends: at the next tool's heading or at the block's end.
-fn end_of_output(output: &str) -> usize {
-    let block_end = output.find(BLOCK_END).unwrap_or(output.len());
-    let next = output[..block_end].match_indices(":\n  Status: ").next().and_then(|(colon, _)| {
+/// Where an output ends: at the next tool's heading, at the next branch's, or at the block's end.
+fn end_of_output(output: &str, parallel: bool) -> usize {
+    let end = if parallel { "\n\n[" } else { BLOCK_END };
+    let block_end = output.find(end).unwrap_or(output.len());
+    let next = output[..block_end].find(":\n  Status: ").and_then(|colon| {
         // The heading's line begins after the newline before it.
         output[..colon].rfind('\n')
     });

@@ -63,3 +63,14 @@ fn what_is_wrong_is_said_with_its_place() {
         assert!(!error.contains('\n'), "{text:?} gave several lines: {error:?}");
     }
 }
+
+#[test]
+fn a_file_that_grows_when_it_is_read_is_refused() {
+    let mut text = "rules:\n  - reply: x\n    pieces: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let list = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.push_str(&format!("  - tools: [{{name: A, arguments: {{a: &a{level} [{list}]}}}}]\n"));
+    }
+    let error = check(&text).expect_err("it would fill the memory");
+    assert!(error.starts_with("scripted.yaml:"), "{error}");
+}

@@ -109,9 +109,24 @@ async fn replies_quote_results_input_and_the_last_message() {
     let by_text = request("rules: [{reply: 'cpu {{result.Cpu}}'}]", vec![user("how?"), user(block)]);
     assert_eq!(text(&by_text).await, "cpu 9%");
 
+    let group = "[team]\n\n[📊 PARALLEL EXECUTION RESULTS]\n\n[lan]\nFine.\n\nCpu:\n  Status: success\n  Output: 5%\n\n\
+                 [hoa]\nStatus: failed: no answer\n\n\n[END PARALLEL RESULTS]\n";
+    let joined = request("rules: [{reply: 'cpu {{result.Cpu}}'}]", vec![user("how?"), user(group)]);
+    assert_eq!(text(&joined).await, "cpu 5%");
+
     let missing = error(&request(script, vec![user("how?")])).await;
     assert_eq!(missing.kind, CallErrorKind::Config);
     assert!(missing.message.contains("quotes a result of `Cpu`, but the prompt holds none"), "{missing}");
+}
+
+#[tokio::test]
+async fn the_input_is_what_the_person_said() {
+    let script = "rules: [{input: '^printer', reply: 'first: {{input}}'}, {reply: 'then: {{input}}'}]";
+    let block = "\n[📊 TOOL EXECUTION RESULTS]\n\nA:\n  Status: success\n  Output: x\n\n[END RESULTS]\n";
+    let said = vec![user("printer"), user("[assistant]\nWhich?"), user("[INFO] the big one"), user(block)];
+    assert_eq!(text(&request(script, said)).await, "first: [INFO] the big one");
+    let said = vec![user("screen"), user("[assistant]\nprinter")];
+    assert_eq!(text(&request(script, said)).await, "then: screen");
 }
 
 #[tokio::test]
