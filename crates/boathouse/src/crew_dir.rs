@@ -9,8 +9,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use boathouse_core::crew::check::{AGENTS_DIR, CREW_FILE, Catalog, Checked, SCRIPT_FILE, check};
-use boathouse_core::crew::problem::{Problem, Severity, count, render};
+use boathouse_core::crew::problem::{Problem, Severity, count, lines, render};
+use boathouse_core::crew::yaml::{self, Node};
 use boathouse_core::crew::{Crew, Source};
+
+use crate::tool::registry;
 
 /// A file of a crew that is larger is refused.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -60,8 +63,14 @@ impl std::error::Error for LoadError {}
 /// The folder's name is the crew's, unless `crew.yaml` has a `name`. Files are at most [`MAX_FILE_BYTES`] long and in
 /// UTF-8; one that is not, or cannot be read, is a problem beside the others.
 pub fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, LoadError> {
-    let (source, found) = read(dir);
-    finish(dir.display().to_string(), Some(dir.to_owned()), found, check(&source, &folder_name(dir), catalog))
+    let (mut source, found) = read(dir);
+    // A file that is there but could not be read counts as there: what names its agent is not wrong, too.
+    for problem in found.iter().filter(|problem| problem.is_error() && problem.file != AGENTS_DIR) {
+        source.entry(problem.file.clone()).or_default();
+    }
+    let mut checked = check(&source, &folder_name(dir), catalog);
+    checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
+    finish(dir.display().to_string(), Some(dir.to_owned()), found, checked)
 }
 
 /// Compiles a crew from its source, as the journal keeps it: the same crew, whatever has become of its folder.
@@ -80,15 +89,41 @@ fn finish(
     checked: Checked,
 ) -> Result<Loaded, LoadError> {
     let mut problems = checked.problems;
-    // A file that is there but could not be read is not missing, too.
+    // What could not be read is not empty, too.
     let unread = |file: &str| found.iter().any(|problem| problem.is_error() && problem.file == file);
-    problems.retain(|problem| !(problem.code == "missing_file" && unread(&problem.file)));
-    let readable = !found.iter().any(Problem::is_error);
+    problems.retain(|problem| !(problem.code == "empty_file" && unread(&problem.file)));
     problems.splice(0..0, found);
     match checked.crew {
-        Some(crew) if readable => Ok(Loaded { crew, dir, warnings: problems }),
+        Some(crew) if !problems.iter().any(Problem::is_error) => Ok(Loaded { crew, dir, warnings: problems }),
         _ => Err(LoadError { from, problems }),
     }
+}
+
+/// Commands that would refuse every call: only the compiler of schemas knows all that can be wrong with one.
+fn broken_tools(crew: &Crew) -> Vec<Problem> {
+    let text = crew.source.get(CREW_FILE).map_or("", String::as_str);
+    let (root, _) = yaml::parse(text);
+    let entry = |node: Option<&Node>, key: &str| {
+        node.and_then(Node::entries)
+            .and_then(|entries| entries.iter().find(|entry| entry.key == key).cloned())
+    };
+    let tools = entry(root.as_ref(), "tools").map(|entry| entry.value);
+    let broken = crew.tools.iter().filter_map(|def| Some((&def.spec.name, registry::fault(def)?)));
+    broken
+        .map(|(name, fault)| {
+            let message = format!("the tool `{name}` cannot be called: {fault}");
+            let problem = Problem::of_file(Severity::Error, "invalid_schema", CREW_FILE, message, None);
+            let defined = entry(tools.as_ref(), name);
+            let parameters = entry(defined.as_ref().map(|entry| &entry.value), "parameters");
+            match parameters.or(defined) {
+                Some(at) => {
+                    let line = lines(text).get(at.key_at.line.wrapping_sub(1)).copied().unwrap_or_default();
+                    problem.at(at.key_at, line)
+                }
+                None => problem,
+            }
+        })
+        .collect()
 }
 
 /// The name of a folder, also where the path is `.` or ends in `..`.
@@ -301,9 +336,23 @@ mod tests {
                 (true, "too_large", "agents/one.yaml".to_owned()),
                 (false, "wrong_extension", "agents/three.yml".to_owned()),
                 (true, "invalid_utf8", "agents/two.yaml".to_owned()),
-                (true, "unknown_agent", "crew.yaml".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_compiled_is_an_error_at_its_place() {
+        let text = "agents: [{id: one, provider: scripted, tools: [Find]}]
+tools:
+  Find:
+    description: Finds.
+    command: {argv: [grep, '{text}']}
+    parameters: {type: object, properties: {text: {type: string, pattern: '('}}}
+";
+        let dir = folder(&[("crew.yaml", text.as_bytes())]);
+        let error = load(dir.path(), &catalog()).unwrap_err();
+        let places: Vec<_> = error.problems.iter().map(|p| (p.code, p.line, p.column)).collect();
+        assert_eq!(places, [("invalid_schema", 6, 5)], "{error}");
     }
 
     #[test]

@@ -138,6 +138,15 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
     }
 }
 
+/// Why a tool that a crew defines would refuse every call; `None` if it would not, or is registered.
+pub(crate) fn fault(def: &ToolDef) -> Option<String> {
+    let ToolKind::Command(command) = &def.kind else { return None };
+    let schema = || {
+        Arguments::compile(&def.spec.parameters).map_err(|problem| format!("its schema is broken: {problem}"))
+    };
+    CommandTool::new(def.spec.clone(), command).map(drop).and_then(|()| schema().map(drop)).err()
+}
+
 /// A tool that checks its arguments; with a broken schema, one that refuses every call and says why.
 fn checked(spec: Arc<ToolSpec>, tool: Arc<dyn Tool>) -> Arc<dyn Tool> {
     match Arguments::compile(&spec.parameters) {
