@@ -99,12 +99,13 @@ async fn ten_thousand_rotating_keys_stay_within_the_cap() {
         get(&pool, &alive, &format!("key {round}"));
         get(&pool, &alive, "steady");
         assert!(alive.load(Ordering::Relaxed) <= 1_000);
-        let state = pool.shared.lock();
-        assert_eq!(state.clients.len(), state.by_use.len());
-        assert!(state.clients.len() <= 1_000);
-        // A table may grow to the next power of two, and not beyond.
-        assert!(state.clients.capacity() < 4_000);
-        drop(state);
+        {
+            let state = pool.shared.lock();
+            assert_eq!(state.clients.len(), state.by_use.len());
+            assert!(state.clients.len() <= 1_000);
+            // A table may grow to the next power of two, and not beyond.
+            assert!(state.clients.capacity() < 4_000);
+        }
         advance(Duration::from_millis(10)).await;
     }
     let metrics = pool.metrics();
