@@ -10,7 +10,7 @@ use boathouse::core::ids::{AgentId, CallId, RunId};
 use boathouse::core::message::{Finish, Reply};
 use boathouse::core::run::event::CallErrorKind;
 use boathouse::core::run::request::{ModelRequest, PromptCall, PromptMessage, ToolOffer};
-use boathouse::provider::{Deltas, NoDeltas, ProviderError, Providers};
+use boathouse::provider::{Deltas, NoDeltas, ProviderError, Providers, script};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -442,4 +442,27 @@ async fn a_plain_server_behind_https_is_no_connection() {
     let error = asked.expect_err("it speaks no TLS");
     assert_eq!(error.kind, CallErrorKind::Connect, "{error}");
     assert!(error.message.contains("TLS"), "{error}");
+}
+
+#[test]
+fn every_script_that_ships_is_sound() {
+    fn scripts(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                scripts(&path, found);
+            } else if path.file_name().is_some_and(|name| name == script::FILE) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["examples", "../../examples", "../../testdata/crews/good"] {
+        scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
+    }
+    assert!(found.len() >= 3, "scripts are missing: {found:?}");
+    for path in found {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert_eq!(script::check(&text), Ok(()), "{}", path.display());
+    }
 }
