@@ -29,7 +29,7 @@ Examples:
 
 Exit codes:
   0    done: the run completed, the crew has no errors, the server stopped in order
-  1    failed: the run failed, the crew has errors, or something could not be read, written or reached
+  1    failed: the run failed, the crew has errors, or something could not be read or written
   2    the command line makes no sense
   3    the run is paused and waits for a person
   4    a limit of the run or its crew was reached

@@ -11,7 +11,7 @@ use boathouse::crew_dir::{self, Loaded};
 use boathouse::provider::script;
 
 use super::exit::Failure;
-use super::paint::{BAD, BOLD, DIM, HINT, WARN};
+use super::paint::{self, BAD, BOLD, DIM, HINT, WARN};
 
 /// What a folder gave.
 pub(crate) struct Read {
@@ -70,14 +70,23 @@ fn script_problem(dir: &Path) -> Option<Problem> {
     }
 }
 
-/// Loads a crew and tells its problems on stderr; fails if there are errors among them.
+/// Loads a crew that is to run. Errors are told on stderr, one by one; warnings only by their number.
 pub(crate) fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, Failure> {
     let Read { crew, problems } = read(dir, catalog);
-    tell(&problems);
-    crew.ok_or_else(|| {
-        let errors: Vec<Problem> = problems.into_iter().filter(Problem::is_error).collect();
-        Failure::new(format!("{} cannot be run: {}", dir.display(), count(&errors)))
-    })
+    match crew {
+        Some(loaded) => {
+            if !problems.is_empty() {
+                let dir = dir.display();
+                paint::warn(format!("{dir}: {}; `boathouse check {dir}` shows them", count(&problems)));
+            }
+            Ok(loaded)
+        }
+        None => {
+            let errors: Vec<Problem> = problems.into_iter().filter(Problem::is_error).collect();
+            tell(&errors);
+            Err(Failure::new(format!("{} cannot be run: {}", dir.display(), count(&errors))))
+        }
+    }
 }
 
 /// Tells problems on stderr, with colours.

@@ -32,10 +32,14 @@ Examples:
   boathouse run my-crew \"Summarize\" --var topic=boats --json > events.jsonl
   boathouse run my-crew \"And now?\" --journal runs.db --thread friday
 
-When an agent waits for an answer, the run asks for it here. At the end of stdin the run stays paused.
-Ctrl-C cancels the run, waits for what is in flight and shows what became of it; a second Ctrl-C quits at once.
+When an agent waits for an answer, the run asks for it here. At the end of stdin it stays paused.
 
-Exit codes: 0 completed, 1 failed, 2 usage, 3 paused, 4 limit reached, 130 cancelled by Ctrl-C, 143 by SIGTERM";
+Ctrl-C cancels the run, waits for what is in flight and shows what became of it. A second one
+quits at once.
+
+Exit codes:
+  0 completed, 1 failed, 2 usage, 3 paused, 4 limit reached,
+  130 cancelled by Ctrl-C, 143 by SIGTERM";
 
 /// How long what is left may take to stop when the command ends.
 const GRACE: Duration = Duration::from_secs(5);

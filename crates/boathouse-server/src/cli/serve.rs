@@ -26,14 +26,18 @@ Examples:
   boathouse serve crews/billing crews/support --port 9000 --journal /var/lib/boathouse/runs.db
   boathouse serve my-crew --journal memory --port 0       any free port; runs end with the process
 
-Runs are kept in the journal. What a crash or a stop interrupted goes on at the next start by itself.
-There are no accounts yet: whoever reaches the port can do everything. So only addresses of this machine are
-served, unless --no-auth says that something else (a firewall, a proxy) keeps strangers out.
+Runs are kept in the journal. What a crash or a stop interrupted goes on at the next start.
 
-Ctrl-C or SIGTERM stops in order: no new runs, requests finish, runs in flight are left for the next start
-(with --journal memory they are cancelled). A second signal quits at once.
+There are no accounts yet: whoever reaches the port can do everything. So only addresses of this
+machine are served, unless --no-auth says that something else (a firewall, a proxy) keeps
+strangers out.
 
-Exit codes: 0 stopped in order, 1 failed, 2 usage, 130 quit at a second Ctrl-C, 143 at a second SIGTERM";
+Ctrl-C or SIGTERM stops in order: no new runs, requests finish, runs in flight are left for the
+next start (with --journal memory they are cancelled). A second signal quits at once.
+
+Exit codes:
+  0 stopped in order, 1 failed, 2 usage,
+  130 quit at a second Ctrl-C, 143 at a second SIGTERM";
 
 /// How long runs may take to come to rest when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -122,7 +126,10 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
         done
     };
     tokio::select! {
-        done = stopping => done.map(|()| Exit::Done).map_err(|error| Failure::new(format!("the server failed: {error}"))),
+        done = stopping => match done {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(Failure::new(format!("the server failed: {error}"))),
+        },
         exit = signals.next() => std::process::exit(i32::from(exit.code())),
     }
 }

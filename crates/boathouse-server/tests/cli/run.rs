@@ -153,6 +153,14 @@ vars: {topic: null}
 }
 
 #[test]
+fn warnings_about_the_crew_take_one_line() {
+    let crew = Crew::new(&format!("tasks: []\n{ECHO}"), ECHO_SCRIPT);
+    let run = done(&mut crew.boathouse(&["run", "desk", "hello", "--model", "scripted"]), "blue\n");
+    assert_eq!(run.code, 0);
+    assert_eq!(run.stderr, "warning: desk: 1 warning; `boathouse check desk` shows them\n");
+}
+
+#[test]
 fn a_failed_run_says_why_and_what_helps() {
     let crew = Crew::new(ECHO, "rules: [{agent: nobody, reply: x}]");
     let run = done(&mut crew.boathouse(&["run", "desk", "hello", "--model", "scripted"]), "");
