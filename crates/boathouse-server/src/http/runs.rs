@@ -11,7 +11,7 @@ use boathouse::core::message::{Author, Message, Usage};
 use boathouse::core::run::event::{
     Answer, CancelReason, OnDisconnect, Outcome, ReceiptLine, RunLimits, RunState,
 };
-use boathouse::engine::{RunView, StartRun, WaitView};
+use boathouse::engine::{CommandError, RunView, StartRun, WaitView};
 use boathouse::journal::{RunQuery, RunRow};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -164,7 +164,7 @@ pub(crate) async fn start(
     } else if wait {
         // Whoever waits counts as a reader for as long as it waits.
         let (run, _watch) = app.engine().start_watched(start, false).await?;
-        let rested = app.engine().wait(&run).await?;
+        let rested = while_serving(&app, app.engine().wait(&run)).await?;
         (run, answer_with(StatusCode::OK, &rested))
     } else {
         let run = app.engine().start(start).await?;
@@ -175,6 +175,18 @@ pub(crate) async fn start(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// What becomes of a run, unless the server shuts down first: the run then goes on at the next start.
+async fn while_serving(
+    app: &App,
+    outcome: impl Future<Output = Result<RunView, CommandError>>,
+) -> Result<RunView, Problem> {
+    tokio::select! {
+        biased;
+        view = outcome => Ok(view?),
+        () = app.closing().cancelled() => Err(CommandError::ShuttingDown.into()),
+    }
 }
 
 /// Reads what a run is started with.
@@ -381,7 +393,8 @@ pub(crate) async fn cancel(
     let query = Query::parse_strict(parts.uri.query(), &["wait"])?;
     let wait = query.flag("wait", false)?;
     read_nothing(&app, &parts, body).await?;
-    let view = app.engine().cancel(&run, CancelReason::Requested, wait).await?;
+    let cancel = app.engine().cancel(&run, CancelReason::Requested, wait);
+    let view = while_serving(&app, cancel).await?;
     let status = if view.state.is_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(answer_with(status, &view))
 }

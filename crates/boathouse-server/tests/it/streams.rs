@@ -6,7 +6,7 @@ use boathouse::core::ids::RunId;
 use boathouse_server::server::ServerConfig;
 use serde_json::json;
 
-use crate::support::{Server, within};
+use crate::support::{Connection, Server, within};
 
 const STREAM: [(&str, &str); 2] = [("content-type", "application/json"), ("accept", "text/event-stream")];
 
@@ -114,6 +114,41 @@ async fn a_run_goes_on_without_readers_unless_it_says_cancel() {
     );
     server.gate.add_permits(1);
     assert_eq!(server.rested(&ids[0]).await["state"], "completed");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_the_run_is_missed_when_it_goes() {
+    let server = Server::start().await;
+    let json = [("content-type", "application/json")];
+    let body = r#"{"input":"go","on_disconnect":"cancel"}"#;
+    let client = server.open("POST /v1/crews/slow/runs?wait=true", &json, body).await;
+    let id = loop {
+        let run = server.get("/v1/runs").await.json()["runs"][0].clone();
+        if run["seq"].as_u64() >= Some(2) {
+            break run["id"].as_str().unwrap().to_owned();
+        }
+        tokio::task::yield_now().await;
+    };
+    drop(client);
+    assert_eq!(server.rested(&id).await["cancel_reason"], "disconnected");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_waits_neither_for_silent_connections_nor_for_runs() {
+    let config = ServerConfig { grace: Duration::from_secs(3600), ..Default::default() };
+    let server = Server::with(config).await;
+    let _silent = Connection::to(server.address).await;
+    let mut idle = server.open("GET /healthz", &[], "").await;
+    idle.until("ok").await;
+    let json = [("content-type", "application/json")];
+    let waiting = server.open("POST /v1/crews/slow/runs?wait=true", &json, r#"{"input":"go"}"#).await;
+    while server.get("/v1/runs").await.json()["runs"][0]["seq"].as_u64() < Some(2) {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.cancel();
+    within(waiting.answer()).await.is_problem(503, "shutting_down");
     server.stop().await;
 }
 
