@@ -253,6 +253,12 @@ fn problems_are_bounded() {
     let Checked { crew, problems } = check(&source, "x", &catalog());
     assert!(crew.is_none());
     assert_eq!(problems.last().unwrap().message, "19500 more problems");
+    // Braces that never close, in a file of the largest size.
+    let text = "agents: [{id: a, provider: scripted, tools: [T], system_prompt: '{0}'}]
+tools: {T: {description: x, command: {argv: [ls, '{0}']}}}";
+    let text = text.replace("{0}", &"{".repeat(500_000));
+    let checked = check(&Source::from([("crew.yaml".to_owned(), text)]), "x", &catalog());
+    assert!(checked.crew.is_some(), "{}", render(&checked.problems));
 }
 
 /// The good crews, one of them spoiled: a piece cut out, doubled, or replaced.

@@ -45,11 +45,10 @@ pub fn pieces(element: &str) -> Vec<Piece> {
 
 /// A parameter's name at the beginning of `text`, closed by `close`, and what follows.
 fn name_before<'t>(text: &'t str, close: &str) -> Option<(&'t str, &'t str)> {
-    let (name, after) = text.split_once(close)?;
-    let mut chars = name.chars();
-    let named = chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|next| next.is_ascii_alphanumeric() || next == '_' || next == '-');
-    named.then_some((name, after))
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let after = rest.strip_prefix(close)?;
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_').then_some((name, after))
 }
 
 #[cfg(test)]

@@ -123,6 +123,9 @@ pub struct Said<'a, T> {
     pub at: At<'a>,
 }
 
+/// Most names that a misspelt one is compared with.
+const MAX_CANDIDATES: usize = 1000;
+
 /// Most problems that are listed; the rest is counted.
 pub const MAX_PROBLEMS: usize = 500;
 
@@ -195,11 +198,20 @@ impl<'a> Problems<'a> {
 
     /// `did you mean ...?`, unless there are so many problems that nobody would read it.
     pub fn suggest<'n>(&self, name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<String> {
-        if self.list.len() < MAX_PROBLEMS { suggest(name, candidates) } else { None }
+        if self.list.len() < MAX_PROBLEMS {
+            suggest(name, candidates.into_iter().take(MAX_CANDIDATES))
+        } else {
+            None
+        }
     }
 
     /// The first place at or after `at` where the file says `wanted` within one line; else `at`.
+    ///
+    /// Does not look when there are so many problems already that this one would not be listed.
     pub fn find(&self, at: At<'a>, wanted: &str) -> At<'a> {
+        if self.list.len() >= MAX_PROBLEMS {
+            return at;
+        }
         let lines = self.lines.get(at.file).map(Vec::as_slice).unwrap_or_default();
         for (place, line) in lines.iter().enumerate().skip(at.place.line.saturating_sub(1)) {
             if let Some(byte) = line.find(wanted) {

@@ -1,7 +1,7 @@
 //! What can be said of a crew as a whole: keys that cancel each other, agents that nobody reaches, prompts that do
 //! not tell their agent what it should write. Warnings only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -184,7 +184,8 @@ impl<'a> Check<'a> {
             let Some(view) = groups.map(|groups| View { file: groups.file, node }) else { continue };
             let mut told = BTreeSet::new();
             for member in view.texts("agents").into_iter().filter(|member| told.insert(member.value)) {
-                let Some(agent) = crew.find_agent(member.value).map(|ix| crew.agent(ix)) else { continue };
+                let Some(ix) = self.names.agents.get(member.value) else { continue };
+                let agent = crew.agent(*ix);
                 let idle: Vec<&str> = [
                     (!agent.signals.is_empty(), "signals"),
                     (agent.wait_for_signal, "`wait_for_signal`"),
@@ -278,6 +279,10 @@ impl<'a> Check<'a> {
                 Route::End => {}
             }
         }
+        let listed: BTreeMap<&str, At<'a>> = crew_file
+            .items("agents")
+            .filter_map(|node| Some((node.text()?, At { file: crew_file.file, place: node.at })))
+            .collect();
         for (file, _) in roster.iter().zip(agents).filter(|(_, reached)| !reached) {
             let message = format!(
                 "nobody hands over to `{}`, and the crew begins at `{}`",
@@ -285,8 +290,7 @@ impl<'a> Check<'a> {
                 crew.agent(crew.entry).id
             );
             let hint = Some("make it the target of a signal or a default, or remove it".to_owned());
-            let listed = crew_file.items("agents").find(|node| node.text() == Some(file.id.value));
-            let at = listed.map_or(file.id.at, |node| At { file: crew_file.file, place: node.at });
+            let at = listed.get(file.id.value).copied().unwrap_or(file.id.at);
             self.problems.warn(at, "unreachable_agent", message, hint);
         }
         let names = routing.and_then(|routing| routing.map("parallel_groups"));

@@ -1,6 +1,6 @@
 //! Where agents lead: signals, defaults, behaviours and parallel groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -50,9 +50,10 @@ impl<'a> Check<'a> {
         }
         let listed = view.texts("agents");
         let mut agents = Vec::new();
+        let mut members = BTreeSet::new();
         for member in &listed {
             let Some(ix) = self.find_agent(*member, "unknown_agent") else { continue };
-            if agents.contains(&ix) {
+            if !members.insert(ix) {
                 let message = format!("the agent `{}` is in the group twice", member.value);
                 let hint = Some("an agent works once in a group: remove one of them".to_owned());
                 self.problems.error(member.at, "duplicate_agent", message, hint);

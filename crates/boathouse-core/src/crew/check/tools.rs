@@ -329,7 +329,7 @@ impl<'a> Check<'a> {
             return None;
         };
         self.program(*program);
-        let declared: Vec<&str> = parameters
+        let declared: BTreeSet<&str> = parameters
             .get("properties")
             .and_then(Value::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
@@ -337,7 +337,7 @@ impl<'a> Check<'a> {
         let mut used = BTreeSet::new();
         for (place, element) in argv.iter().enumerate().skip(1) {
             for name in placeholders(element.value) {
-                if !declared.contains(&name.as_str()) {
+                if !declared.contains(name.as_str()) {
                     let message = format!("`{{{name}}}` is not a parameter of this tool");
                     let hint = self.problems.suggest(&name, declared.iter().copied());
                     let hint = hint.unwrap_or_else(|| {
