@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use boathouse::core::crew::Crew;
-use boathouse::core::ids::{AgentId, CallId, Timestamp};
+use boathouse::core::ids::{AgentId, BranchId, CallId, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult, Usage};
 use boathouse::core::run::event::{
     BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Recorded, Timer, Via, WaitFor,
@@ -44,6 +44,8 @@ pub(crate) struct Transcript<W> {
     calls: BTreeMap<CallId, (String, Value)>,
     /// Tool calls in flight.
     running: Vec<CallId>,
+    /// Whose the branches of parallel groups are.
+    branches: BTreeMap<BranchId, AgentId>,
     started_at: Option<Timestamp>,
     replies: u32,
     tool_calls: u32,
@@ -72,6 +74,7 @@ impl<W: Write> Transcript<W> {
             finished: VecDeque::new(),
             calls: BTreeMap::new(),
             running: Vec::new(),
+            branches: BTreeMap::new(),
             started_at: None,
             replies: 0,
             tool_calls: 0,
@@ -143,19 +146,23 @@ impl<W: Write> Transcript<W> {
                 self.line(&format!("{DIM}→ {to}{why}{DIM:#}"))?;
             }
             Event::Forked { group, branches, .. } => {
+                self.branches.extend(branches.iter().cloned());
                 let names: Vec<String> = branches.iter().map(|(_, agent)| self.name(agent)).collect();
                 self.line(&format!("{DIM}⇉ {}: {} side by side{DIM:#}", clean(group), names.join(", ")))?;
             }
-            Event::BranchEnded { branch: _, end: BranchEnd::Completed {} } => {}
             Event::BranchEnded { branch, end } => {
                 let why = match end {
-                    BranchEnd::Completed {} => return Ok(()),
-                    BranchEnd::Failed { error } => format!("failed: {error}"),
-                    BranchEnd::LimitReached { limit } => format!("reached the limit {limit}"),
-                    BranchEnd::TimedOut {} => "ran out of time".to_owned(),
-                    BranchEnd::Cancelled {} => "was no longer needed".to_owned(),
+                    BranchEnd::Completed {} => None,
+                    BranchEnd::Failed { error } => Some(format!("failed: {error}")),
+                    BranchEnd::LimitReached { limit } => Some(format!("reached the limit {limit}")),
+                    BranchEnd::TimedOut {} => Some("ran out of time".to_owned()),
+                    BranchEnd::Cancelled {} => Some("was no longer needed".to_owned()),
                 };
-                self.remark(&format!("branch {branch} {why}"))?;
+                if let Some(why) = why {
+                    let agent = self.branches.get(branch);
+                    let who = agent.map_or_else(|| format!("branch {branch}"), |agent| self.name(agent));
+                    self.remark(&format!("{who} {why}"))?;
+                }
             }
             Event::GroupClosing { .. } => {}
             Event::Joined { group, completed, failed, .. } => {

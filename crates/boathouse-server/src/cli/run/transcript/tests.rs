@@ -170,6 +170,25 @@ fn a_failed_try_says_what_comes_next() {
 }
 
 #[test]
+fn a_group_is_told_as_it_opens_and_joins() {
+    let mut page = Page::new();
+    page.event(json!({
+        "type": "forked", "branch": 0, "group": "both", "from": "triage", "via": {"signal": "[GO]"},
+        "branches": [[1, "triage"], [2, "doer"]],
+    }));
+    page.event(json!({"type": "branch_ended", "branch": 1, "end": {"status": "completed"}}));
+    page.event(json!({"type": "branch_ended", "branch": 2, "end": {"status": "timed_out"}}));
+    page.event(json!({
+        "type": "joined", "branch": 0, "group": "both", "output": "...", "completed": 1,
+        "failed": [["doer", "timed out"]],
+    }));
+    assert_eq!(
+        page.text(),
+        "⇉ both: My, Trang side by side\n· Trang ran out of time\n⇇ both: 1 of 2 completed\n"
+    );
+}
+
+#[test]
 fn a_cancelled_run_shows_its_receipt() {
     let mut page = Page::new();
     page.call(1, "doer");
