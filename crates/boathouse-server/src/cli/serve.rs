@@ -20,11 +20,18 @@ use super::setup::{JournalChoice, Parts};
 use super::signals::StopSignals;
 use super::{crews, paint};
 
+mod reload;
+
+use reload::Folder;
+
 const AFTER_HELP: &str = "\
 Examples:
   boathouse serve examples/it-support --model scripted
   boathouse serve crews/billing crews/support --port 9000 --journal /var/lib/boathouse/runs.db
   boathouse serve my-crew --journal memory --port 0       any free port; runs end with the process
+
+A crew may be edited while it is served: a valid change counts for new runs, an invalid one is
+told and left out.
 
 Runs are kept in the journal. What a crash or a stop interrupted goes on at the next start.
 
@@ -94,7 +101,11 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
         .hint("leave --host out, or add --no-auth if something else keeps strangers out"));
     }
     let parts = Parts::new(args.model.as_deref())?;
-    let crews = load_all(&args.dirs, &parts.catalog())?;
+    let catalog = parts.catalog();
+    let crews = load_all(&args.dirs, &catalog)?;
+    let folders = args.dirs.iter().zip(&crews);
+    let folders =
+        folders.map(|(dir, loaded)| Folder::new(dir, &loaded.crew.name, &loaded.crew.hash)).collect();
     let names: Vec<String> = crews.iter().map(|loaded| loaded.crew.name.clone()).collect();
     // Before the engine: a port that is taken must not set recovered runs going.
     let listener = listen(SocketAddr::new(args.host, args.port)).await?;
@@ -111,6 +122,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
     let mut serving = pin!(server::serve(listener, engine.clone(), config, stop.clone()));
     let ended = tokio::select! {
         done = &mut serving => Some(done),
+        never = reload::follow(&engine, folders, &catalog) => match never {},
         _ = signals.next() => None,
     };
     let stopping = async {

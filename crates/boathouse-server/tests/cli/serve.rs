@@ -76,6 +76,32 @@ fn a_run_that_a_crash_interrupted_goes_on_at_the_next_start() {
 }
 
 #[test]
+fn a_crew_may_be_edited_while_it_is_served() {
+    let crew = Crew::new(SLOW, SLOW_SCRIPT);
+    let args = ["serve", "desk", "--model", "scripted", "--port", "0", "--journal", "memory"];
+    let mut going = Going::start(&mut crew.boathouse(&args));
+    let address = address(&going.line_with("Boathouse serves"));
+    let file = crew.dir.path().join("desk/crew.yaml");
+    let served = || {
+        assert_eq!(start_run(&address, "desk").0, 202);
+        get(&address, "/v1/crews/desk").1
+    };
+
+    std::fs::write(&file, format!("{SLOW}description: second\n")).unwrap();
+    going.error_with("crew desk has changed: new runs take its new version");
+    assert!(served().contains("second"));
+
+    std::fs::write(&file, format!("{SLOW}descripton: third\n")).unwrap();
+    going.error_with("did you mean `description`?");
+    going.error_with("crew desk has errors: its version before is served");
+    assert!(served().contains("second"));
+
+    std::fs::write(&file, format!("{}description: fourth\n", SLOW.replace("desk", "office"))).unwrap();
+    going.error_with("crew desk is now named `office`");
+    assert!(served().contains("second"));
+}
+
+#[test]
 fn a_second_signal_quits_at_once() {
     let crew = Crew::new(SLOW, SLOW_SCRIPT);
     let mut going =
