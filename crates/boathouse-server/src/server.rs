@@ -78,7 +78,7 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             socket = accept(&listener), if connections.len() < config.max_connections => {
-                connections.spawn(connection(socket, router.clone(), config.clone(), shutdown.clone()));
+                connections.spawn(connection(socket, router.clone(), config.clone(), shutdown.child_token()));
             }
         }
     }
@@ -127,6 +127,7 @@ async fn connection(socket: TcpStream, router: Router, config: ServerConfig, shu
         .max_buf_size(config.max_head_bytes.max(8 * 1024));
     let mut serving = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let result = tokio::select! {
+        biased;
         result = serving.as_mut() => result,
         () = shutdown.cancelled() => {
             serving.as_mut().graceful_shutdown();

@@ -267,6 +267,7 @@ async fn drain(mut body: Body) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use proptest::prelude::*;
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -362,6 +363,20 @@ mod tests {
             knock(&config, "POST /api/crew/stream", &[host, ("content-type", "text/plain")]),
             Ok(false)
         );
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for() {
+        async fn broken() -> Response {
+            panic!("on purpose")
+        }
+        let router: axum::Router = axum::Router::new()
+            .route("/", axum::routing::get(broken))
+            .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.starts_with(br#"{"type":"urn:boathouse:problem:internal""#), "{body:?}");
     }
 
     proptest! {

@@ -406,6 +406,7 @@ pub(crate) async fn pause(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    Query::parse_strict(parts.uri.query(), &[])?;
     read_nothing(&app, &parts, body).await?;
     let view = app.engine().pause(&run).await?;
     let status = if view.state == RunState::Paused { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -419,6 +420,7 @@ pub(crate) async fn resume(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    Query::parse_strict(parts.uri.query(), &[])?;
     read_nothing(&app, &parts, body).await?;
     Ok(answer_with(StatusCode::OK, &app.engine().resume(&run).await?))
 }

@@ -121,7 +121,8 @@ pub(crate) fn event_stream(
         heartbeat,
         timer: Box::pin(tokio::time::sleep_until(now + heartbeat)),
         written_at: now,
-        closing: Box::pin(app.closing().clone().cancelled_owned()),
+        // A token of its own: it is looked at with each chunk, and readers need not share a lock.
+        closing: Box::pin(app.closing().child_token().cancelled_owned()),
         at_end: false,
     };
     let chunks = futures_util::stream::unfold(reader, async |mut reader| {
