@@ -20,6 +20,8 @@ pub(crate) struct Lab {
     pub(crate) dir: TempDir,
     pub(crate) upstream: Process,
     boathouse: PathBuf,
+    /// SQLite journals so far; each server gets one of its own.
+    journals: AtomicU64,
 }
 
 /// Where runs are kept.
@@ -42,7 +44,7 @@ impl Lab {
         let mut command = Command::new(me);
         command.arg("upstream");
         let upstream = Process::start(command, &dir.path().join("upstream.log")).await?;
-        Ok(Lab { dir, upstream, boathouse })
+        Ok(Lab { dir, upstream, boathouse, journals: AtomicU64::new(0) })
     }
 
     pub(crate) async fn relay(&self) -> Result<Process> {
@@ -58,12 +60,8 @@ impl Lab {
         match journal {
             Journal::Memory => command.arg("memory"),
             Journal::Sqlite => {
-                for file in self.journal_files() {
-                    if file.exists() {
-                        std::fs::remove_file(file)?;
-                    }
-                }
-                command.arg(self.dir.path().join("runs.db"))
+                self.journals.fetch_add(1, Ordering::Relaxed);
+                command.arg(&self.journal_files()[0])
             }
         };
         command
@@ -83,13 +81,14 @@ impl Lab {
         std::fs::read_to_string(self.dir.path().join("boathouse.log")).unwrap_or_default()
     }
 
-    /// Bytes of the SQLite journal, its log included.
+    /// Bytes of the newest SQLite journal, its log included.
     pub(crate) fn journal_bytes(&self) -> u64 {
         self.journal_files().iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
     }
 
     fn journal_files(&self) -> [PathBuf; 3] {
-        ["runs.db", "runs.db-wal", "runs.db-shm"].map(|name| self.dir.path().join(name))
+        let number = self.journals.load(Ordering::Relaxed);
+        ["", "-wal", "-shm"].map(|end| self.dir.path().join(format!("runs-{number}.db{end}")))
     }
 
     /// A number that the upstream counts: `started`, `finished`, `dropped`, `open`.
