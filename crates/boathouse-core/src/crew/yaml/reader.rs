@@ -1,0 +1,268 @@
+//! From the parser's events to a tree.
+
+use std::collections::BTreeMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError};
+
+use super::{Entry, Fault, MAX_DEPTH, MAX_NODES, Node, Place, Yaml};
+
+/// Reads one YAML document. Without a tree there is at least one fault; an empty document is a null node.
+pub fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
+    let options = granit_parser::options! {
+        emit_unresolved_aliases: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    let mut reader = Reader::default();
+    for next in Parser::new_from_str_with_options(text, options) {
+        let taken = match next {
+            Ok((event, span)) => reader.take(event, place(&span)),
+            Err(error) => Err(syntax_fault(&error)),
+        };
+        if let Err(fault) = taken {
+            reader.faults.push(fault);
+            return (None, reader.faults);
+        }
+    }
+    let empty = || Node {
+        at: Place { line: 1, column: 1, length: 1 },
+        yaml: Yaml::Scalar { text: String::new(), plain: true },
+    };
+    (Some(reader.root.unwrap_or_else(empty)), reader.faults)
+}
+
+fn place(span: &granit_parser::Span) -> Place {
+    let (start, end) = (&span.start, &span.end);
+    let length = if start.line() == end.line() { end.col().saturating_sub(start.col()) } else { 1 };
+    Place { line: start.line().max(1), column: start.col() + 1, length: length.max(1) }
+}
+
+fn syntax_fault(error: &ScanError) -> Fault {
+    let marker = error.marker();
+    let at = Place { line: marker.line().max(1), column: marker.col() + 1, length: 1 };
+    Fault { at, code: "yaml_syntax", message: error.info(), hint: None }
+}
+
+/// How large a finished node is.
+#[derive(Clone, Copy)]
+struct Size {
+    nodes: usize,
+    depth: usize,
+}
+
+/// A collection that is still open.
+struct Open {
+    at: Place,
+    anchor: usize,
+    size: Size,
+    children: Children,
+}
+
+enum Children {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<Entry>,
+        /// The line of each key.
+        seen: BTreeMap<String, usize>,
+        merged: Vec<Node>,
+        key: Option<(String, Place)>,
+    },
+}
+
+#[derive(Default)]
+struct Reader {
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, (Node, Size)>,
+    root: Option<Node>,
+    nodes: usize,
+    documents: usize,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    /// Takes one event of the parser; `Err` ends the reading.
+    fn take(&mut self, event: Event<'_>, at: Place) -> Result<(), Fault> {
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let message = "a second YAML document begins here".to_owned();
+                    let hint = Some("one file holds one document: remove the `---`".to_owned());
+                    return Err(Fault { at, code: "yaml_documents", message, hint });
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let forced = tag.as_ref().is_some_and(|tag| tag.core_suffix() == Some("str"));
+                if let Some(tag) = tag.filter(|tag| tag.core_suffix().is_none()) {
+                    self.tag_fault(at, &tag.original());
+                }
+                let plain = style == ScalarStyle::Plain && !forced;
+                let node = Node { at, yaml: Yaml::Scalar { text: text.into_owned(), plain } };
+                self.finish(node, anchor, Size { nodes: 1, depth: 0 })
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                if let Some(tag) = tag.filter(|tag| tag.core_suffix().is_none()) {
+                    self.tag_fault(at, &tag.original());
+                }
+                self.begin(at, anchor, Children::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                if let Some(tag) = tag.filter(|tag| tag.core_suffix().is_none()) {
+                    self.tag_fault(at, &tag.original());
+                }
+                let children = Children::Map {
+                    entries: Vec::new(),
+                    seen: BTreeMap::new(),
+                    merged: Vec::new(),
+                    key: None,
+                };
+                self.begin(at, anchor, children)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                // The size is checked before the copy is made: that stops alias bombs.
+                Some((_, size)) if self.nodes + size.nodes > MAX_NODES => Err(too_large(at)),
+                Some((node, size)) => {
+                    let (node, size) = (node.clone(), *size);
+                    self.finish(node, 0, size)
+                }
+                None => Err(Fault {
+                    at,
+                    code: "yaml_alias",
+                    message: "this alias stands inside what it stands for".to_owned(),
+                    hint: None,
+                }),
+            },
+            Event::UnresolvedAlias(name) => Err(Fault {
+                at,
+                code: "yaml_alias",
+                message: format!("no anchor `&{name}` before this alias"),
+                hint: Some("a text that begins with `*` needs quotes".to_owned()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn tag_fault(&mut self, at: Place, tag: &str) {
+        self.faults.push(Fault {
+            at,
+            code: "yaml_tag",
+            message: format!("the tag `{tag}` means nothing here"),
+            hint: Some("remove it, or quote the text that begins with `!`".to_owned()),
+        });
+    }
+
+    fn begin(&mut self, at: Place, anchor: usize, children: Children) -> Result<(), Fault> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(at));
+        }
+        self.open.push(Open { at, anchor, size: Size { nodes: 1, depth: 1 }, children });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let yaml = match open.children {
+            Children::List(items) => Yaml::List(items),
+            Children::Map { mut entries, mut seen, merged, .. } => {
+                self.merge(&mut entries, &mut seen, merged);
+                Yaml::Map(entries)
+            }
+        };
+        // Its parts are counted already.
+        self.nodes -= open.size.nodes - 1;
+        self.finish(Node { at: open.at, yaml }, open.anchor, open.size)
+    }
+
+    /// Applies `<<`: keys that the map does not have itself, the first merged map first.
+    fn merge(&mut self, entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, usize>, merged: Vec<Node>) {
+        for node in merged {
+            let at = node.at;
+            let maps = match node.yaml {
+                Yaml::List(items) => items,
+                Yaml::Map(_) | Yaml::Scalar { .. } => vec![node],
+            };
+            for map in maps {
+                let Yaml::Map(more) = map.yaml else {
+                    self.faults.push(Fault {
+                        at,
+                        code: "yaml_merge",
+                        message: "`<<` takes a map or a list of maps".to_owned(),
+                        hint: None,
+                    });
+                    continue;
+                };
+                for entry in more {
+                    if !seen.contains_key(&entry.key) {
+                        seen.insert(entry.key.clone(), entry.key_at.line);
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands a finished node to the collection that it belongs to.
+    fn finish(&mut self, node: Node, anchor: usize, size: Size) -> Result<(), Fault> {
+        self.nodes += size.nodes;
+        if self.nodes > MAX_NODES {
+            return Err(too_large(node.at));
+        }
+        if self.open.len() + size.depth > MAX_DEPTH {
+            return Err(too_deep(node.at));
+        }
+        if anchor != 0 {
+            // The copy counts too, so that many nested anchors cannot multiply a document.
+            self.nodes += size.nodes;
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        parent.size.nodes += size.nodes;
+        parent.size.depth = parent.size.depth.max(size.depth + 1);
+        match &mut parent.children {
+            Children::List(items) => items.push(node),
+            Children::Map { entries, seen, merged, key } => match key.take() {
+                None => match node.yaml {
+                    Yaml::Scalar { text, .. } => *key = Some((text, node.at)),
+                    Yaml::List(_) | Yaml::Map(_) => {
+                        return Err(Fault {
+                            at: node.at,
+                            code: "yaml_key",
+                            message: "a key must be a text, not a list or a map".to_owned(),
+                            hint: Some("a text that begins with `{` or `[` needs quotes".to_owned()),
+                        });
+                    }
+                },
+                Some((name, _)) if name == "<<" => merged.push(node),
+                Some((name, key_at)) => {
+                    if let Some(first) = seen.get(&name) {
+                        self.faults.push(Fault {
+                            at: key_at,
+                            code: "duplicate_key",
+                            message: format!("the key `{name}` is here twice"),
+                            hint: Some(format!("the first one is in line {first}")),
+                        });
+                    } else {
+                        seen.insert(name.clone(), key_at.line);
+                        entries.push(Entry { key: name, key_at, value: node });
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_large(at: Place) -> Fault {
+    let message = format!("more than {MAX_NODES} values, counting what aliases stand for");
+    Fault { at, code: "yaml_size", message, hint: None }
+}
+
+fn too_deep(at: Place) -> Fault {
+    let message = format!("lists and maps are nested more than {MAX_DEPTH} deep");
+    Fault { at, code: "yaml_depth", message, hint: None }
+}
