@@ -18,11 +18,14 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 fn start_run(address: &str, crew: &str) -> (u16, String) {
-    let body = r#"{"input":"hello"}"#;
+    post(address, &format!("/v1/crews/{crew}/runs"), r#"{"input":"hello"}"#)
+}
+
+fn post(address: &str, path: &str, body: &str) -> (u16, String) {
     http(
         address,
         &format!(
-            "POST /v1/crews/{crew}/runs HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ),
@@ -73,6 +76,34 @@ fn a_run_that_a_crash_interrupted_goes_on_at_the_next_start() {
     going.error_with("one interrupted run goes on");
     let (_, runs) = get(&address, "/v1/runs");
     assert!(runs.contains("\"running\""), "{runs}");
+}
+
+#[test]
+fn a_run_that_the_terminal_left_paused_is_answered_through_a_server() {
+    let crew = "\
+name: desk
+agents: [{id: a, name: Al, model: any, system_prompt: \"End with [DONE].\"}]
+routing:
+  signals: {a: [{signal: \"[DONE]\", target: null}]}
+  agent_behaviors: {a: {wait_for_signal: true}}
+";
+    let crew =
+        Crew::new(crew, "rules: [{call: 1, reply: \"What now?\"}, {reply: \"You said: {{last}} [DONE]\"}]");
+    let args = ["run", "desk", "hello", "--model", "scripted", "--journal", "runs.db", "--json"];
+    let run = done(&mut crew.boathouse(&args), "");
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let id = run.json_lines().last().unwrap()["id"].as_str().unwrap().to_owned();
+
+    let args = ["serve", "desk", "--model", "scripted", "--port", "0", "--journal", "runs.db"];
+    let mut going = Going::start(&mut crew.boathouse(&args));
+    let address = address(&going.line_with("Boathouse serves"));
+    let (status, body) = post(&address, &format!("/v1/runs/{id}/answer"), r#"{"text":"blue"}"#);
+    assert!((200..300).contains(&status), "{status} {body}");
+    // The stream ends with the run.
+    let (_, events) = get(&address, &format!("/v1/runs/{id}/events"));
+    assert!(events.contains("run_ended"), "{events}");
+    let (_, view) = get(&address, &format!("/v1/runs/{id}"));
+    assert!(view.contains("\"state\":\"completed\"") && view.contains("You said: blue"), "{view}");
 }
 
 #[test]

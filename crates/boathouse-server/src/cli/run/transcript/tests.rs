@@ -28,10 +28,14 @@ struct Page {
 
 impl Page {
     fn new() -> Page {
+        Page::with_status_line(false)
+    }
+
+    fn with_status_line(status_line: bool) -> Page {
         let source = BTreeMap::from([("crew.yaml".to_owned(), CREW.to_owned())]);
         let catalog = Catalog { tools: Vec::new(), providers: vec!["scripted".to_owned()] };
         let crew = Arc::new(check(&source, "desk", &catalog).crew.unwrap());
-        let mut page = Page { transcript: Transcript::new(Vec::new(), crew, false), seq: 0, at: 0 };
+        let mut page = Page { transcript: Transcript::new(Vec::new(), crew, status_line), seq: 0, at: 0 };
         page.event(json!({
             "type": "run_started", "format": 1, "crew": "desk", "crew_hash": "", "thread": "t", "input": "hello",
         }));
@@ -111,6 +115,30 @@ fn a_run_reads_like_a_conversation() {
         "usage": {"input_tokens": 30, "output_tokens": 6},
     }));
     insta::assert_snapshot!(page.text());
+}
+
+#[test]
+fn on_a_terminal_what_is_awaited_stands_in_a_line_that_goes_away() {
+    let mut page = Page::with_status_line(true);
+    page.call(1, "doer");
+    page.reply(1, "doer", "I measure.");
+    page.tool(2, "Ping", json!({"host": "a"}));
+    page.tool(3, "Cpu", json!({}));
+    let before = page.text();
+    assert!(before.ends_with("  … Ping, Cpu"), "{before:?}");
+    page.returned(3, "success", "", 1);
+    page.returned(2, "success", "", 2);
+    let raw = String::from_utf8(page.transcript.out.clone()).unwrap();
+    // What a terminal shows: a line that was erased is gone.
+    let shown: Vec<String> = raw
+        .split('\n')
+        .map(|line| line.rsplit("\r\u{1b}[K").next().unwrap_or_default())
+        .map(|line| anstream::adapter::strip_str(line).to_string())
+        .collect();
+    assert_eq!(
+        shown,
+        ["", "● Trang (doer)", "I measure.", "  ✓ Cpu  1 ms", "  ✓ Ping(host: \"a\")  2 ms", ""]
+    );
 }
 
 #[test]
