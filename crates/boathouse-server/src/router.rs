@@ -12,9 +12,7 @@ use crate::http::{App, console, crews, door, go_stream, health, runs, stream};
 /// All routes. Those that load balancers ask stand outside the door's check of host and origin.
 pub fn router(app: App) -> Router {
     let behind_the_door = Router::new()
-        .route("/", get(console::index))
-        .route("/app.js", get(console::script))
-        .route("/style.css", get(console::style))
+        .merge(console::files())
         .route("/v1/crews", get(crews::list))
         .route("/v1/crews/{crew}", get(crews::show))
         .route("/v1/crews/{crew}/runs", post(runs::start))
