@@ -133,7 +133,7 @@ impl Run {
             }
             Event::WaitOpened { wait, branch, agent, what } => self.open_wait(*wait, *branch, agent, what)?,
             Event::Answered { wait, answer } => self.answer(*wait, answer)?,
-            Event::HistoryTrimmed { branch, dropped } => self.branch_mut(*branch)?.trimmed = *dropped,
+            Event::HistoryTrimmed { branch, dropped } => self.branch_mut(*branch)?.trim(*dropped),
             Event::PauseRequested {} => self.pause = OperatorPause::Requested,
             Event::Paused {} => self.pause = OperatorPause::Paused,
             Event::Resumed {} => self.pause = OperatorPause::None,
@@ -303,7 +303,7 @@ impl Run {
             self.crew.find_group(group).ok_or_else(|| self.misfit(format!("no parallel group `{group}`")))?;
         self.end_reply(id)?;
         let snapshot = self.branch_mut(id)?.history.clone();
-        let trimmed = self.branch_mut(id)?.trimmed;
+        let (trimmed, kept) = (self.branch_mut(id)?.trimmed, self.branch_mut(id)?.kept.clone());
         let first = self.branches.len();
         for (child, agent) in branches {
             if child.0 as usize != self.branches.len() {
@@ -315,7 +315,7 @@ impl Run {
                 .ok_or_else(|| self.misfit(format!("no agent `{agent}`")))?;
             let call = self.mint_call();
             let mut branch = Branch::new(*child, Some(id), agent, snapshot.clone(), call);
-            branch.trimmed = trimmed;
+            (branch.trimmed, branch.kept) = (trimmed, kept.clone());
             self.branches.push(branch);
         }
         let children = first..self.branches.len();

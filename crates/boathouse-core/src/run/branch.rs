@@ -22,8 +22,10 @@ pub struct Branch {
     pub history: rpds::VectorSync<Arc<Message>>,
     /// The place in `history` of the message that this line of work was given.
     pub input_at: usize,
-    /// Messages before this place no longer go into prompts, but for the first user message and the input.
+    /// Messages before this place no longer go into prompts, but for those in `kept`.
     pub trimmed: usize,
+    /// Places before `trimmed` that stay in prompts: the first user message, the input, and system messages.
+    pub kept: Vec<usize>,
     /// Rounds of the current turn.
     pub rounds: u32,
     /// What it is doing.
@@ -196,6 +198,7 @@ impl Branch {
             input_at: history.len().saturating_sub(1),
             history,
             trimmed: 0,
+            kept: Vec::new(),
             rounds: 0,
             step: Step::Calling(ModelCall::new(call)),
             last_reply: String::new(),
@@ -259,16 +262,25 @@ impl Branch {
         self.replies[place] += 1;
     }
 
-    /// The places of messages that go into prompts: the first user message, the input, then all from `trimmed` on.
+    /// The places of messages that go into prompts, in order.
     pub fn visible(&self) -> impl Iterator<Item = usize> + '_ {
-        let first_user = if self.trimmed == 0 {
-            None
-        } else {
-            (0..self.trimmed).find(|at| self.history[*at].from == Author::User)
-        };
-        let input =
-            (self.input_at < self.trimmed && first_user != Some(self.input_at)).then_some(self.input_at);
-        first_user.into_iter().chain(input).chain(self.trimmed..self.history.len())
+        self.kept.iter().copied().chain(self.trimmed..self.history.len())
+    }
+
+    /// Takes messages before a place out of prompts. Each message is looked at once in the life of a run.
+    pub(super) fn trim(&mut self, to: usize) {
+        let mut has_user = self.kept.iter().any(|at| self.history[*at].from == Author::User);
+        for at in self.trimmed..to.min(self.history.len()) {
+            let keep = match self.history[at].from {
+                Author::User => at == self.input_at || !std::mem::replace(&mut has_user, true),
+                Author::System => true,
+                Author::Agent(_) | Author::Group(_) => at == self.input_at,
+            };
+            if keep {
+                self.kept.push(at);
+            }
+        }
+        self.trimmed = self.trimmed.max(to);
     }
 
     /// Where prompts should begin so that at most `keep` messages are recent; `None` if nothing has to go.

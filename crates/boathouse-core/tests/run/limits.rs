@@ -161,3 +161,32 @@ fn the_pause_between_tries_is_within_its_bounds_and_the_same_in_every_replay() {
     }
     assert_eq!(run().log, sim.log);
 }
+
+#[test]
+fn keep_recent_trims_prompts_but_never_the_first_request_the_input_or_system_messages() {
+    use boathouse_core::message::{Author, Message};
+    use boathouse_core::run::request::PromptMessage;
+    let mut a = agent("a");
+    a.tools = vec![LOOK];
+    let mut crew = crew(vec![a]);
+    crew.settings.keep_recent = Some(3);
+    let sim = Sim::with(crew, script([("a", vec![look(), look(), look(), text("end")])]), |started| {
+        started.history = vec![
+            Message::text(Author::User, "the very first"),
+            Message::text(Author::System, "house rules"),
+            Message::text(Author::Agent(None), "old words"),
+        ];
+    })
+    .go();
+    let last = &sim.prompts.last().expect("the model was asked").messages;
+    let said: Vec<String> = last.iter().map(|message| format!("{message:?}")).collect();
+    let said = said.join("\n");
+    assert!(
+        said.contains("the very first") && said.contains("house rules") && said.contains("hello"),
+        "{said}"
+    );
+    assert!(!said.contains("old words"), "{said}");
+    let results = last.iter().filter(|message| matches!(message, PromptMessage::Tool { .. })).count();
+    assert!((1..=2).contains(&results), "old rounds are gone: {said}");
+    assert!(sim.types().contains(&"history_trimmed".to_owned()));
+}
