@@ -69,12 +69,13 @@ export class Replies {
     this.#dirty.clear();
   }
 
-  /** A try failed: its text goes, `line` says why. False if the call is none of a model. */
-  fail(call, attempt, line) {
+  /** A try failed: its text goes, `line` says why; `last` if no other follows. False if the call is none of a model. */
+  fail(call, attempt, line, last) {
     const reply = this.#live.get(call);
     if (!reply) return false;
     this.#restart(reply, attempt + 1);
     reply.box.before(line);
+    if (last) this.#take(call).box.remove();
     return true;
   }
 
@@ -91,7 +92,8 @@ export class Replies {
       return;
     }
     // The same text is left standing, so that a selection in it survives.
-    if (reply.node?.data !== spoken) reply.box.replaceChildren(spoken);
+    const blocks = laidOut(spoken);
+    if (blocks.length > 1 || reply.node?.data !== spoken) reply.box.replaceChildren(...blocks);
     if (signal) reply.box.append(el("span", { class: "signal", title: "routing signal" }, signal));
   }
 
@@ -100,11 +102,14 @@ export class Replies {
     const reply = this.#take(call);
     if (!reply) return false;
     reply.box.classList.remove("live");
+    reply.box.after(el("p", { class: "note warn" }, `The reply was cut: ${END_WORDS[end] ?? words(end)}.`));
     if (!reply.node.data) reply.box.remove();
-    const line = el("p", { class: "note warn" }, `The reply was cut: ${END_WORDS[end] ?? words(end)}.`);
-    reply.turnBody?.append(line);
-    if (reply.box.isConnected) reply.box.after(line);
     return true;
+  }
+
+  /** The run is over: nothing is in flight. */
+  settle() {
+    for (const call of [...this.#live.keys()]) this.#take(call).box.classList.remove("live");
   }
 
   #take(call) {
@@ -115,4 +120,28 @@ export class Replies {
     this.#live.delete(call);
     return reply;
   }
+}
+
+/** The text in pieces: fenced blocks and tables of aligned columns stand in type of even width. */
+function laidOut(text) {
+  const pieces = [];
+  let plain = "";
+  const even = (block) => {
+    if (plain) pieces.push(plain);
+    plain = "";
+    pieces.push(el("span", { class: "even" }, block));
+  };
+  for (const part of text.split(/(^```[^\n]*\n[^]*?^```[^\n]*$|\n{2,})/m)) {
+    if (part.startsWith("```")) even(part.replace(/^[^\n]*\n/, "").replace(/\n?[^\n]*$/, ""));
+    else if (isTable(part)) even(part);
+    else plain += part;
+  }
+  if (plain) pieces.push(plain);
+  return pieces;
+}
+
+/** Two lines in a row with columns that are set apart by runs of spaces. */
+function isTable(block) {
+  const columns = block.split("\n").map((line) => /\S {2,}\S/.test(line));
+  return columns.some((is, place) => is && columns[place + 1]);
 }

@@ -4,6 +4,7 @@ import { duration, el, words } from "./dom.js";
 import { END_WORDS } from "./transcript.js";
 
 const ARGUMENTS_SHOWN = 120;
+const PREVIEW_SHOWN = 160;
 const MARKS = { planned: "○", running: "", ok: "✓", error: "✕", stopped: "■" };
 
 export class Tools {
@@ -50,12 +51,14 @@ export class Tools {
     const ok = status === "success";
     this.#mark(row, ok ? "ok" : "error", [ok ? "ok" : "error", time].filter(Boolean).join(" · "));
     row.output.textContent = output === "" ? "(no output)" : output;
+    row.preview.textContent = output.trim().split("\n", 1)[0].slice(0, PREVIEW_SHOWN);
   }
 
   #row(call, tool, given, list) {
     const compact = compactly(given);
     const mark = el("span", { class: "mark", "aria-hidden": true });
     const state = el("span", { class: "tool-state" });
+    const preview = el("span", { class: "preview" });
     const output = el("pre", { class: "output", tabindex: 0 }, "(no output yet)");
     const box = el(
       "details",
@@ -65,14 +68,15 @@ export class Tools {
         {},
         mark,
         el("code", { class: "tool-name" }, tool),
-        el("code", { class: "arguments" }, shortened(compact)),
+        compact ? el("code", { class: "arguments" }, shortened(compact)) : null,
+        preview,
         state,
       ),
       compact.length > ARGUMENTS_SHOWN ? el("pre", { tabindex: 0 }, JSON.stringify(given, null, 2)) : null,
       output,
     );
     list.append(box);
-    const row = { box, mark, state, output };
+    const row = { box, mark, state, preview, output };
     this.#rows.set(call, row);
     this.#mark(row, "planned", "");
     return row;

@@ -151,7 +151,7 @@ export class Transcript {
       { class: "note warn" },
       `Try ${attempt} failed after ${duration(took_ms)} (${words(error.kind)}): ${error.message}; ${then}`,
     );
-    if (!this.replies.fail(call, attempt, line)) this.tools.fail(call, line);
+    if (!this.replies.fail(call, attempt, line, next.do === "give_up")) this.tools.fail(call, line);
   }
 
   on_model_replied({ call, branch, agent, reply, took_ms }) {
@@ -347,6 +347,7 @@ export class Transcript {
     this.endedAt = Date.parse(event.at);
     this.usage = event.usage;
     this.#setState(event.state);
+    this.replies.settle();
     for (const flow of this.flows.values()) this.#endTurn(flow);
     for (const form of this.waits.values()) form.remove();
     this.waits.clear();
