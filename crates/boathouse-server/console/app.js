@@ -7,7 +7,6 @@ import { RunPage } from "./run.js";
 import { RunList } from "./runs.js";
 
 const runs = new RunList(byId("runs"), byId("runs-empty"));
-const definitions = new Map();
 let page = null;
 let crews = [];
 let bannerTimer = 0;
@@ -34,14 +33,10 @@ const connection = {
 
 /** The definition of a crew, or null if it is not served (any more). */
 async function definition(name) {
-  if (!definitions.has(name)) {
-    const found = await api.crew(name).catch((error) => {
-      if (error.status === 404) return null;
-      throw error;
-    });
-    definitions.set(name, found);
-  }
-  return definitions.get(name);
+  return api.crew(name).catch((error) => {
+    if (error.status === 404) return null;
+    throw error;
+  });
 }
 
 const wanted = () => new URLSearchParams(location.hash.slice(1)).get("run");
@@ -62,9 +57,10 @@ async function show() {
   if (!id) {
     document.title = "Boathouse";
     byId("composer").hidden = crews.length === 0;
+    byId("input").placeholder = "Describe what you need";
     byId("status").textContent = "";
     await showChosen();
-    byId("input").focus();
+    byId("input").focus({ preventScroll: true });
     return;
   }
   byId("composer").hidden = true;
@@ -79,6 +75,7 @@ async function show() {
     },
     ended(crew) {
       if (crews.some(({ name }) => name === crew)) byId("crew").value = crew;
+      byId("input").placeholder = "Start another run";
       byId("composer").hidden = crews.length === 0;
     },
   });
@@ -98,7 +95,6 @@ async function loadCrews() {
   const chosen = byId("crew").value || remembered();
   byId("crew").replaceChildren(...crews.map(({ name }) => new Option(name, name)));
   if (crews.some(({ name }) => name === chosen)) byId("crew").value = chosen;
-  byId("crew").closest("label").hidden = crews.length < 2 && crews.length !== 0 ? false : crews.length === 0;
   if (!crews.length) byId("crew-view").replaceChildren("This server serves no crew.");
 }
 

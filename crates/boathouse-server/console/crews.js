@@ -35,8 +35,8 @@ function agentCard(agent, voice, crew, names) {
       el("span", { class: "face", "aria-hidden": true }, Array.from(agent.name || agent.id)[0]?.toUpperCase() ?? "?"),
       el("strong", {}, agent.name || agent.id),
     ),
-    el("p", {}, agent.role || agent.description),
-    el("p", { class: "muted", title: agent.tools.join(", ") }, facts.join(" · ")),
+    agent.role || agent.description ? el("p", {}, agent.role || agent.description) : null,
+    facts.length ? el("p", { class: "muted", title: agent.tools.join(", ") }, facts.join(" · ")) : null,
     routes.length ? el("ul", { class: "routes" }, ...routes) : null,
   );
 }

@@ -127,6 +127,7 @@ function laidOut(text) {
   const pieces = [];
   let plain = "";
   const even = (block) => {
+    plain = plain.replace(/\n+$/, "");
     if (plain) pieces.push(plain);
     plain = "";
     pieces.push(el("span", { class: "even" }, block));
@@ -134,7 +135,8 @@ function laidOut(text) {
   for (const part of text.split(/(^```[^\n]*\n[^]*?^```[^\n]*$|\n{2,})/m)) {
     if (part.startsWith("```")) even(part.replace(/^[^\n]*\n/, "").replace(/\n?[^\n]*$/, ""));
     else if (isTable(part)) even(part);
-    else plain += part;
+    // A block stands apart by itself.
+    else if (plain || part.trim()) plain += part;
   }
   if (plain) pieces.push(plain);
   return pieces;

@@ -46,6 +46,10 @@ export class RunPage {
       },
     });
     this.clock = setInterval(() => this.#figures(), 1000);
+    // A run that has ended is read from its beginning; one that lives is watched at its end.
+    const known = await api.run(this.id).catch(() => null);
+    this.follows = !known || ["queued", "running", "paused"].includes(known.state);
+    if (this.#closed) return;
     await this.follower.follow();
   }
 
@@ -83,8 +87,13 @@ export class RunPage {
     this.transcript.newWait = null;
     while (this.#next < this.#queue.length && performance.now() < until) {
       const item = this.#queue[this.#next++];
-      if (item.type === "view") this.#rest(item.view);
-      else this.transcript.apply(item);
+      try {
+        if (item.type === "view") this.#rest(item.view);
+        else this.transcript.apply(item);
+      } catch (error) {
+        // One event that cannot be shown does not hide the others.
+        console.error(item.type, error);
+      }
     }
     this.transcript.flush();
     const caughtUp = this.#next >= this.#queue.length;
@@ -93,15 +102,10 @@ export class RunPage {
       this.#next = 0;
     }
     if (this.dirty) this.#refresh();
-    if (atEnd && !this.#quietly) window.scrollTo(0, page.scrollHeight);
+    if (atEnd && this.follows) window.scrollTo(0, page.scrollHeight);
     this.#focusWait();
     this.#scheduled = false;
     if (!caughtUp) this.#schedule();
-  }
-
-  /** A run that had ended when it was opened is read from its beginning. */
-  get #quietly() {
-    return this.endedBefore;
   }
 
   /** The first event says which crew it is. */
@@ -120,7 +124,6 @@ export class RunPage {
     }
     if (this.#closed) return false;
     byId("run-title").textContent = first.crew;
-    this.endedBefore = Date.now() - Date.parse(first.at) > 5000 && this.#queue.some(({ type }) => type === "run_ended");
     this.transcript = new Transcript(byId("flow"), {
       crew,
       answer: (body) => this.#answer(body),
@@ -148,7 +151,7 @@ export class RunPage {
     const waiting = transcript.openWait();
     const working = transcript.working();
     for (const [agent, chip] of this.strip) {
-      const state = working.has(agent) ? "working" : chip.dataset.state ? "done" : null;
+      const state = working.has(agent) ? "working" : transcript.seen.has(agent) ? "done" : null;
       if (state) chip.dataset.state = state;
       if (state === "working") chip.setAttribute("aria-current", "step");
       else chip.removeAttribute("aria-current");
@@ -174,12 +177,14 @@ export class RunPage {
   #showState(state, waiting = null) {
     const badge = byId("state");
     badge.dataset.state = state;
-    badge.textContent = waiting && state === "paused" ? "waits for you" : words(state);
-    const { ended = false, operatorPaused = false, cancelling = false } = this.transcript ?? {};
+    const { ended = false, pausing = false, operatorPaused = false, cancelling = false } = this.transcript ?? {};
+    const doing = cancelling ? "cancelling" : pausing ? "pausing" : null;
+    if (doing && !ended) badge.textContent = doing;
+    else badge.textContent = waiting && state === "paused" ? "waits for you" : words(state);
     const live = !ended && Boolean(this.transcript);
     byId("cancel").hidden = !live || cancelling;
     byId("resume").hidden = !live || !operatorPaused || cancelling;
-    byId("pause").hidden = !live || operatorPaused || cancelling || state !== "running";
+    byId("pause").hidden = !live || pausing || operatorPaused || cancelling || state !== "running";
   }
 
   #figures() {

@@ -51,7 +51,7 @@ export class Tools {
     const ok = status === "success";
     this.#mark(row, ok ? "ok" : "error", [ok ? "ok" : "error", time].filter(Boolean).join(" · "));
     row.output.textContent = output === "" ? "(no output)" : output;
-    row.preview.textContent = output.trim().split("\n", 1)[0].slice(0, PREVIEW_SHOWN);
+    row.preview.textContent = firstLine(output).slice(0, PREVIEW_SHOWN);
   }
 
   #row(call, tool, given, list) {
@@ -95,6 +95,11 @@ function compactly(given) {
   return Object.entries(given)
     .map(([name, value]) => `${name}: ${JSON.stringify(value)}`)
     .join(", ");
+}
+
+/** The first line that says something; headings do not. */
+function firstLine(text) {
+  return text.split("\n", 20).find((line) => line.trim() && !line.startsWith("#")) ?? "";
 }
 
 function shortened(text) {

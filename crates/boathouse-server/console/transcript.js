@@ -12,13 +12,12 @@ const MAIN_BRANCH = 0;
 export class Transcript {
   /**
    * Writes into `root`. `crew` is the crew's definition or null. `answer(body)` sends an answer and gives a promise;
-   * `changed()` is called when state, figures or agents at work may have changed; `announce(text)` tells screen readers.
+   * `changed()` is called when state, figures or agents at work may have changed.
    */
-  constructor(root, { crew, answer, changed, announce }) {
+  constructor(root, { crew, answer, changed }) {
     this.crew = crew;
     this.answer = answer;
     this.changed = changed;
-    this.announce = announce;
     this.state = "queued";
     this.usage = { input_tokens: 0, output_tokens: 0 };
     this.replyCount = 0;
@@ -28,12 +27,15 @@ export class Transcript {
     this.agents = new Map((crew?.agents ?? []).map((agent, place) => [agent.id, { ...agent, voice: place % VOICES }]));
     this.signals = new Map((crew?.agents ?? []).map((agent) => [agent.id, agent.signals.map(({ signal }) => signal)]));
     this.waits = new Map();
+    /** Agents that have had a turn. */
+    this.seen = new Set();
     this.replies = new Replies();
     this.tools = new Tools();
   }
 
   /** Applies one event or delta. Types that this page does not know are passed over. */
   apply(item) {
+    if (item.at) this.now = Date.parse(item.at);
     this[`on_${item.type}`]?.(item);
   }
 
@@ -95,7 +97,8 @@ export class Transcript {
       body,
     );
     flow.box.append(card);
-    flow.turn = { agent, card, body, figures, usage: { input_tokens: 0, output_tokens: 0 }, took: 0 };
+    this.seen.add(agent);
+    flow.turn = { agent, card, body, figures, usage: { input_tokens: 0, output_tokens: 0 }, since: this.now };
     return flow.turn;
   }
 
@@ -104,13 +107,9 @@ export class Transcript {
     flow.turn = null;
   }
 
-  #setState(state) {
-    this.state = state;
-  }
-
   on_run_started({ at, input, history }) {
     this.startedAt = Date.parse(at);
-    this.#setState("running");
+    this.state = "running";
     if (history?.length) this.#note(MAIN_BRANCH, "quiet", `${count(history.length, "earlier message")} in the history`);
     this.#person(MAIN_BRANCH, input);
     this.changed();
@@ -154,11 +153,10 @@ export class Transcript {
     if (!this.replies.fail(call, attempt, line, next.do === "give_up")) this.tools.fail(call, line);
   }
 
-  on_model_replied({ call, branch, agent, reply, took_ms }) {
+  on_model_replied({ call, branch, agent, reply }) {
     const turn = this.#turn(branch, agent);
     this.replies.end(call, turn, reply, this.signals.get(agent) ?? []);
     this.replyCount += 1;
-    turn.took += took_ms;
     if (reply.usage) {
       for (const kind of ["input_tokens", "output_tokens"]) {
         this.usage[kind] += reply.usage[kind];
@@ -171,7 +169,7 @@ export class Transcript {
   }
 
   #turnFigures(turn) {
-    turn.figures.textContent = [tokens(turn.usage), duration(turn.took)].filter(Boolean).join(" · ");
+    turn.figures.textContent = [tokens(turn.usage), duration(this.now - turn.since)].filter(Boolean).join(" · ");
   }
 
   #noteIn(turn, kind, text) {
@@ -187,10 +185,7 @@ export class Transcript {
   on_tool_returned({ branch, result, took_ms }) {
     this.tools.end(result, took_ms);
     const { turn } = this.#flow(branch);
-    if (turn) {
-      turn.took += took_ms;
-      this.#turnFigures(turn);
-    }
+    if (turn) this.#turnFigures(turn);
     this.changed();
   }
 
@@ -224,7 +219,7 @@ export class Transcript {
       const lane = el(
         "section",
         { class: "lane", "data-state": "running", "aria-label": this.name(agent) },
-        el("header", {}, el("strong", {}, this.name(agent)), state),
+        el("header", {}, state),
         box,
       );
       lanes.append(lane);
@@ -290,7 +285,7 @@ export class Transcript {
   on_answered({ wait, answer }) {
     const form = this.waits.get(wait);
     this.waits.delete(wait);
-    if (!this.waits.size && this.state === "paused") this.#setState("running");
+    if (!this.waits.size && !this.operatorPaused && this.state === "paused") this.state = "running";
     const flow = [...this.flows.values()].find(({ box }) => form && form.closest(".flow") === box);
     if (flow) this.#endTurn(flow);
     const text = {
@@ -316,18 +311,22 @@ export class Transcript {
   }
 
   on_pause_requested() {
+    this.pausing = true;
     this.#note(MAIN_BRANCH, "quiet", "A pause was asked for: what is in flight ends, nothing new starts.");
+    this.changed();
   }
 
   on_paused() {
+    this.pausing = false;
     this.operatorPaused = true;
-    this.#setState("paused");
+    this.state = "paused";
     this.changed();
   }
 
   on_resumed() {
+    this.pausing = false;
     this.operatorPaused = false;
-    this.#setState("running");
+    this.state = "running";
     this.#note(MAIN_BRANCH, "quiet", "The run goes on.");
     this.changed();
   }
@@ -346,7 +345,7 @@ export class Transcript {
   on_run_ended(event) {
     this.endedAt = Date.parse(event.at);
     this.usage = event.usage;
-    this.#setState(event.state);
+    this.state = event.state;
     this.replies.settle();
     for (const flow of this.flows.values()) this.#endTurn(flow);
     for (const form of this.waits.values()) form.remove();

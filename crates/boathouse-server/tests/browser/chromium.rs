@@ -64,7 +64,13 @@ impl Page {
                 "--disable-dev-shm-usage",
             ])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
-            .args(["--disable-sync", "--disable-extensions", "--lang=en", "--remote-debugging-pipe"])
+            .args([
+                "--disable-sync",
+                "--disable-extensions",
+                "--lang=en",
+                "--hide-scrollbars",
+                "--remote-debugging-pipe",
+            ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdin(Stdio::piped())

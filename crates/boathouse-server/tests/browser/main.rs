@@ -143,6 +143,7 @@ async fn branches_stand_side_by_side_and_join() {
     assert_eq!(page.run(tops).await, 1, "side by side");
     assert!(page.text(".join summary").await.contains("2 branches completed, without Middle: "));
     assert_eq!(page.text(".turn[data-agent=writer] .text").await, "Two of three are fine.");
+    assert_eq!(page.count("#strip [data-state=done]").await, 5);
     page.size(360, 740).await;
     page.until("document.documentElement.scrollWidth <= 360").await;
     end(world, page).await;

@@ -14,10 +14,7 @@ async fn picture_for_the_readme() {
     page.until("document.activeElement?.matches('.wait textarea')").await;
     page.write("The one in front of me, since this morning").await;
     page.press_enter(false).await;
-    page.until("document.querySelector('#outcome')").await;
-    page.until("document.querySelector('#runs .dot')?.dataset.state === 'completed'").await;
-    page.run("document.activeElement.blur(); window.scrollTo(0, 320)").await;
-    page.run("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))").await;
+    page.until("document.querySelector('.tools ~ .text.live')?.textContent.length > 20").await;
     let picture = decode(&page.picture().await);
     fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/console.png"), picture).unwrap();
     end(world, page).await;
