@@ -51,8 +51,9 @@ pub(crate) struct Driver {
     feed: Arc<Feed>,
     clock: Clock,
     commands: mpsc::UnboundedReceiver<Ask>,
-    /// Commands that came while an append was waiting.
+    /// Commands and returns that came while an append was waiting.
     backlog: VecDeque<Ask>,
+    returned: VecDeque<Returned>,
     calls: Calls,
     /// The crew's tools, built when first called.
     tools: HashMap<ToolIx, Option<Arc<dyn Tool>>>,
@@ -125,6 +126,7 @@ impl Driver {
             clock,
             commands,
             backlog: VecDeque::new(),
+            returned: VecDeque::new(),
             calls: Calls::default(),
             tools: HashMap::new(),
             batch: Vec::new(),
@@ -175,7 +177,7 @@ impl Driver {
         }
         first?;
         loop {
-            if self.calls.is_empty() && self.is_at_rest() {
+            if self.calls.is_empty() && self.returned.is_empty() && self.is_at_rest() {
                 self.feed.set_rest(true);
                 if self.shared.leave(self.run.id(), &mut self.commands, &mut self.backlog) {
                     return Ok(Stopped::AtRest);
@@ -209,6 +211,9 @@ impl Driver {
     async fn wait(&mut self) -> Happening {
         if let Some(ask) = self.backlog.pop_front() {
             return Happening::Asked(ask);
+        }
+        if let Some(returned) = self.returned.pop_front() {
+            return Happening::Returned(returned);
         }
         let wake_at = self.wake_at.map(|at| self.clock.instant(at));
         tokio::select! {
@@ -333,28 +338,43 @@ impl Driver {
         Ok(())
     }
 
-    /// Appends, again and again while the journal is unavailable: outcomes are kept in hand, nothing new starts.
+    /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
+    /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
     async fn write(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
         let mut pause = RETRY.0;
         let mut uncertain = false;
         loop {
-            let error = match self.write_once(events).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            match error {
-                JournalError::Unavailable(why) if self.lease.is_some() => {
+            let write = self.write_once(events);
+            match self.while_calls_go_on(write).await {
+                Ok(lease) => {
+                    self.lease = Some(lease);
+                    return Ok(());
+                }
+                Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
                     tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
                     uncertain = true;
                 }
-                JournalError::Conflict(_) if uncertain && self.is_written(events).await => return Ok(()),
-                other => return Err(other),
+                Err(JournalError::Conflict(_)) if uncertain && self.is_written(events).await => return Ok(()),
+                Err(other) => return Err(other),
             }
+            let interrupt = self.shared.interrupt.clone();
             tokio::select! {
-                () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
-                () = self.shared.interrupt.cancelled() => {
+                () = self.while_calls_go_on(sleep(pause)) => pause = (pause * 2).min(RETRY.1),
+                () = interrupt.cancelled() => {
                     return Err(JournalError::Unavailable("the process shuts down".to_owned()));
                 }
+            }
+        }
+    }
+
+    /// Waits for something while calls in flight are driven and commands are heard.
+    async fn while_calls_go_on<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let mut something = std::pin::pin!(something);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut something => return done,
+                returned = self.calls.next() => self.returned.push_back(returned),
                 Some(ask) = self.commands.recv() => {
                     if matches!(ask.command, Command::Cancel { .. }) {
                         self.calls.stop(|_| true);
@@ -365,22 +385,24 @@ impl Driver {
         }
     }
 
-    async fn write_once(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
-        let (run, state) = (self.run.id().clone(), self.run.state());
+    fn write_once(
+        &self,
+        events: &[Arc<Stored>],
+    ) -> impl Future<Output = Result<Lease, JournalError>> + Send + use<> {
+        let journal = self.shared.journal.clone();
+        let (run, state, lease) = (self.run.id().clone(), self.run.state(), self.lease);
+        let (crew, thread) = (self.run.crew().clone(), self.run.started().thread.clone());
         let events = events.to_vec();
-        match self.lease {
-            Some(lease) => self.shared.journal.append(Append { run, lease, state, events }).await,
-            None => {
-                let new = NewRun {
-                    run,
-                    crew: self.run.crew().name.clone(),
-                    crew_hash: self.run.crew().hash.clone(),
-                    thread: self.run.started().thread.clone(),
-                    state,
-                    events,
-                };
-                self.lease = Some(self.shared.journal.create(new).await?);
-                Ok(())
+        async move {
+            match lease {
+                Some(lease) => {
+                    journal.append(Append { run, lease, state, events }).await?;
+                    Ok(lease)
+                }
+                None => {
+                    let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
+                    journal.create(NewRun { run, crew, crew_hash, thread, state, events }).await
+                }
             }
         }
     }

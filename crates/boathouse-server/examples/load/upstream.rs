@@ -4,7 +4,7 @@
 //! `plain-200-20`.
 //!
 //! - `plain`: one reply of 40 pieces.
-//! - `tools`: four replies that call `GetSystemInfo` and `GetMemoryUsage` in turn, then a last one; each of 40 pieces.
+//! - `tools`: four replies that call `GetMemoryUsage` and `CheckMemoryStatus` in turn, then a last one; each of 40 pieces.
 //! - `same`: two replies that call `Echo`, then a last one. Every piece of text depends on all that was sent.
 //! - `long@N`: N replies of one piece that each call `Echo`, then a last one; counted by the run's `probe-<n>`.
 //!
@@ -106,7 +106,7 @@ impl Reply {
         let frames = match script.split_once('@') {
             None if script == "plain" => frames(PIECES, "word ", None),
             None if script == "tools" => {
-                let tool = ["GetSystemInfo", "GetMemoryUsage"][results % 2];
+                let tool = ["GetMemoryUsage", "CheckMemoryStatus"][results % 2];
                 frames(PIECES, "word ", (results < 4).then(|| (tool, json!({}), results as u64)))
             }
             None if script == "same" => {

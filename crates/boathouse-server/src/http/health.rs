@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -15,7 +15,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `/health`, any method: the Go system's shape.
 pub(crate) async fn go_health() -> Response {
-    Json(json!({"status": "ok", "service": "boathouse"})).into_response()
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], r#"{"status":"ok","service":"boathouse"}"#).into_response()
 }
 
 /// `GET /healthz`: the process answers.

@@ -1,14 +1,19 @@
-//! The calls of a run that are in flight. Each is a task that is joined or aborted here.
+//! The calls of a run that are in flight. They are polled by the run's own task, and live and die with it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use boathouse_core::ids::CallId;
 use boathouse_core::message::{Reply, ResultStatus};
 use boathouse_core::run::event::{CallEnd, CallErrorKind};
 use boathouse_core::run::request::ModelRequest;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,23 +21,16 @@ use crate::feed::Feed;
 use crate::provider::{Deltas, Provider, ProviderError};
 use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd};
 
-/// Calls in flight. Dropping it aborts them.
+/// Calls in flight. Dropping it drops them: requests are closed, subprocesses killed.
 #[derive(Default)]
 pub(super) struct Calls {
-    tasks: JoinSet<End>,
-    open: HashMap<Id, InFlight>,
-}
-
-struct InFlight {
-    call: CallId,
-    attempt: u32,
-    began: Instant,
-    stop: Stop,
+    futures: FuturesUnordered<Pin<Box<dyn Future<Output = Returned> + Send>>>,
+    stops: HashMap<CallId, Stop>,
 }
 
 enum Stop {
     /// A model call: its future is dropped, and with it the request.
-    Abort(AbortHandle, CallEnd),
+    Drop(AbortHandle),
     /// A tool call: it is told, and ends within its grace.
     Tell(CancellationToken),
 }
@@ -58,7 +56,7 @@ pub(super) struct Returned {
 impl Calls {
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.futures.is_empty()
     }
 
     /// Asks a model. Pieces of the reply go to the feed.
@@ -68,20 +66,24 @@ impl Calls {
         request: Box<ModelRequest>,
         feed: Arc<Feed>,
     ) {
-        let (call, attempt) = (request.call, request.attempt);
+        let (call, attempt, began) = (request.call, request.attempt, Instant::now());
         let stopped = match &provider {
             Ok(provider) if provider.is_remote() => CallEnd::Disconnected,
             Ok(_) | Err(_) => CallEnd::Dropped,
         };
-        let handle = self.tasks.spawn(async move {
+        let (reply, stop) = abortable(async move {
             let deltas = ToFeed { feed, call, attempt };
-            End::Model(match provider {
-                Ok(provider) => provider.reply(&request, &deltas).await,
-                Err(error) => Err(error),
-            })
+            provider?.reply(&request, &deltas).await
         });
-        let stop = Stop::Abort(handle.clone(), stopped);
-        self.open.insert(handle.id(), InFlight { call, attempt, began: Instant::now(), stop });
+        self.stops.insert(call, Stop::Drop(stop));
+        self.futures.push(Box::pin(async move {
+            let end = match AssertUnwindSafe(reply).catch_unwind().await {
+                Ok(Ok(reply)) => End::Model(reply),
+                Ok(Err(_)) => End::Stopped(stopped),
+                Err(panic) => End::Model(Err(panicked(&panic))),
+            };
+            Returned { call, attempt, took_ms: millis_since(began), end }
+        }));
     }
 
     /// Runs a tool.
@@ -92,64 +94,55 @@ impl Calls {
         cx: ToolCx,
         limits: CallLimits,
     ) {
-        let (call, attempt, token) = (cx.call, cx.attempt, cx.cancelled.clone());
-        let handle = self.tasks.spawn(async move {
-            End::Tool(match tool {
+        let (call, attempt, began) = (cx.call, cx.attempt, Instant::now());
+        self.stops.insert(call, Stop::Tell(cx.cancelled.clone()));
+        self.futures.push(Box::pin(async move {
+            let end = match tool {
                 Some(tool) => crate::tool::call(tool, &arguments, cx, limits).await,
                 None => ToolEnd::Returned {
                     status: ResultStatus::Error,
                     output: "this program has no such tool".to_owned(),
                 },
-            })
-        });
-        self.open
-            .insert(handle.id(), InFlight { call, attempt, began: Instant::now(), stop: Stop::Tell(token) });
+            };
+            Returned { call, attempt, took_ms: millis_since(began), end: End::Tool(end) }
+        }));
     }
 
     /// Tells every call that `unwanted` names to stop. Telling it twice changes nothing.
     pub(super) fn stop(&self, unwanted: impl Fn(CallId) -> bool) {
-        for in_flight in self.open.values().filter(|in_flight| unwanted(in_flight.call)) {
-            match &in_flight.stop {
-                Stop::Abort(handle, _) => handle.abort(),
+        for (_, stop) in self.stops.iter().filter(|(call, _)| unwanted(**call)) {
+            match stop {
+                Stop::Drop(handle) => handle.abort(),
                 Stop::Tell(token) => token.cancel(),
             }
         }
     }
 
-    /// The next call that ends; never, if none is in flight. Cancel safe.
+    /// The next call that ends; never, if none is in flight. Nothing of the call is left then. Cancel safe.
     pub(super) async fn next(&mut self) -> Returned {
-        let Some(joined) = self.tasks.join_next_with_id().await else { return pending().await };
-        let id = match &joined {
-            Ok((id, _)) => *id,
-            Err(error) => error.id(),
-        };
-        // Every task was entered in `open` when it was spawned, and is joined once.
-        let Some(in_flight) = self.open.remove(&id) else { return pending().await };
-        let end = match joined {
-            Ok((_, end)) => end,
-            Err(error) => lost(&in_flight.stop, &error),
-        };
-        let took_ms = u64::try_from(in_flight.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Returned { call: in_flight.call, attempt: in_flight.attempt, took_ms, end }
+        let Some(returned) = self.futures.next().await else { return pending().await };
+        self.stops.remove(&returned.call);
+        returned
     }
 
     /// Stops all and waits until nothing is alive.
     pub(super) async fn stop_all(&mut self) {
         self.stop(|_| true);
-        while self.tasks.join_next().await.is_some() {}
-        self.open.clear();
+        while !self.is_empty() {
+            self.next().await;
+        }
     }
 }
 
-/// A task that was aborted, or panicked.
-fn lost(stop: &Stop, error: &JoinError) -> End {
-    match stop {
-        Stop::Abort(_, end) if error.is_cancelled() => End::Stopped(*end),
-        Stop::Abort(..) => {
-            End::Model(Err(ProviderError::new(CallErrorKind::Protocol, "the provider panicked")))
-        }
-        Stop::Tell(_) => End::Stopped(CallEnd::Unknown),
-    }
+fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn panicked(panic: &Box<dyn Any + Send>) -> ProviderError {
+    let what =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let what = what.map_or_else(String::new, |what| format!(": {what}"));
+    ProviderError::new(CallErrorKind::Protocol, format!("the provider panicked{what}"))
 }
 
 struct ToFeed {

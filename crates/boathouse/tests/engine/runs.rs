@@ -153,7 +153,10 @@ async fn a_provider_that_panics_fails_its_run_alone() {
     let Some(Outcome::Failed { code, error }) = engine.wait(&run).await.expect("it ends").outcome else {
         panic!("the run failed")
     };
-    assert_eq!((code.as_str(), error.as_str()), ("model_failed", "the provider panicked"));
+    assert_eq!(
+        (code.as_str(), error.as_str()),
+        ("model_failed", "the provider panicked: a bug in a provider")
+    );
 }
 
 #[tokio::test]
