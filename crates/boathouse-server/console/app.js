@@ -12,14 +12,14 @@ let crews = [];
 let bannerTimer = 0;
 
 const connection = {
-  /** The server does not answer; the next try is in `ms`. */
-  lost(ms) {
+  /** The server does not answer, or not with what was asked for; the next try is in `ms`. */
+  lost(ms, why = "The server does not answer.") {
     clearInterval(bannerTimer);
     const until = Date.now() + ms;
     const tell = () => {
       const left = Math.ceil((until - Date.now()) / 1000);
       byId("banner-text").textContent =
-        left > 0 ? `The server does not answer. Next try in ${left} s.` : "The server does not answer. Trying…";
+        left > 0 ? `${why} Next try in ${left} s.` : `${why} Trying…`;
     };
     tell();
     bannerTimer = setInterval(tell, 500);

@@ -39,7 +39,7 @@ export class RunPage {
     this.follower = new Follower(this.id, {
       item: (item) => this.#enqueue(item),
       view: (view) => this.#enqueue({ type: "view", view }),
-      lost: (ms) => this.host.connection.lost(ms),
+      lost: (ms, why) => this.host.connection.lost(ms, why),
       found: () => this.host.connection.found(),
       missing: () => {
         if (!this.#closed) this.host.missing();

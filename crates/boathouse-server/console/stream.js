@@ -12,7 +12,7 @@ const REST_MS = 3000;
 export class Follower {
   /**
    * `on.item(json)` gets every event and delta; `on.view(run)` the run when its stream came to rest;
-   * `on.lost(ms)` that the next try is in `ms`; `on.found()` that the server answers; `on.missing()` that it knows no
+   * `on.lost(ms, why)` that the next try is in `ms`, with the server's reason if it gave one; `on.found()` that the server answers; `on.missing()` that it knows no
    * such run.
    */
   constructor(run, on) {
@@ -56,7 +56,7 @@ export class Follower {
       } catch (error) {
         if (this.stopped) return;
         if (error.status === 404) return this.on.missing();
-        this.on.lost(retry);
+        this.on.lost(retry, error.status ? error.message : undefined);
         await this.#sleep(retry);
         retry = Math.min(retry * 2, LAST_RETRY_MS);
       }

@@ -1,6 +1,9 @@
 //! The console as a person uses it: a real browser, a real server, scripted models.
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
+use boathouse::core::ids::RunId;
+use boathouse::core::run::event::Answer;
+
 use crate::support::{console, crew, end, example, send};
 
 mod chromium;
@@ -181,6 +184,28 @@ async fn a_person_decides_on_a_call_of_unknown_outcome() {
     page.click("[data-choice=done]").await;
     page.until("document.querySelector('#outcome')?.dataset.state === 'completed'").await;
     assert!(page.text("#flow").await.contains("So it is: receipt 17"));
+    end(world, page).await;
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_paused_run_elsewhere_is_shown() {
+    let Some((world, mut page)) = console(&[crew("doubt")]).await else { return };
+    send(&mut page, "pay").await;
+    page.until("document.querySelector('#state').textContent === 'waits for you'").await;
+    let id = page.run("location.hash.slice('#run='.length)").await;
+    let answer = Answer::Done { output: "paid in cash".to_owned() };
+    world.engine.answer(&RunId::from(id.as_str().unwrap()), None, answer).await.unwrap();
+    page.until("document.querySelector('#outcome')?.dataset.state === 'completed'").await;
+    assert!(page.text("#flow").await.contains("So it is: paid in cash"));
+    assert_eq!(page.count(".wait").await, 0);
+
+    page.click("#new").await;
+    page.until("document.querySelector('#start').checkVisibility()").await;
+    send(&mut page, "pay again").await;
+    page.until("document.querySelector('#state').textContent === 'waits for you'").await;
+    page.click("#cancel").await;
+    page.until("document.querySelector('#outcome')?.dataset.state === 'cancelled'").await;
+    assert_eq!(page.count(".wait").await, 0);
     end(world, page).await;
 }
 
