@@ -46,10 +46,7 @@ export class RunPage {
       },
     });
     this.clock = setInterval(() => this.#figures(), 1000);
-    // A run that has ended is read from its beginning; one that lives is watched at its end.
-    const known = await api.run(this.id).catch(() => null);
-    this.follows = !known || ["queued", "running", "paused"].includes(known.state);
-    if (this.#closed) return;
+    this.known = api.run(this.id).catch(() => null);
     await this.follower.follow();
   }
 
@@ -116,13 +113,11 @@ export class RunPage {
       return false;
     }
     this.crew = first.crew;
-    let crew = null;
-    try {
-      crew = await this.host.definition(first.crew);
-    } catch {
-      // Without the definition agents are shown by their ids.
-    }
+    // Without the definition agents are shown by their ids.
+    const [crew, known] = await Promise.all([this.host.definition(first.crew).catch(() => null), this.known]);
     if (this.#closed) return false;
+    // A run that has ended is read from its beginning; one that lives is watched at its end.
+    this.follows = !known || ["queued", "running", "paused"].includes(known.state);
     byId("run-title").textContent = first.crew;
     this.transcript = new Transcript(byId("flow"), {
       crew,
