@@ -11,8 +11,15 @@ use boathouse_core::run::event::RunState;
 
 use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored, follows};
 
+mod events;
+
+use events::Events;
+
 /// Ended runs that [`MemoryJournal::new`] keeps.
 pub const DEFAULT_ENDED_RUNS: usize = 10_000;
+
+/// Bytes of the events of ended runs that are kept.
+const ENDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Crew sources that are kept although no run uses them.
 const UNUSED_CREWS: usize = 1_000;
@@ -20,7 +27,7 @@ const UNUSED_CREWS: usize = 1_000;
 /// Keeps events in memory. All methods return without waiting for anything but a short lock.
 ///
 /// Runs that have not ended are never dropped. Of the ended ones the newest are kept (10,000 unless
-/// [`MemoryJournal::keeping`] says otherwise); with an older one go its events. Crew sources that no kept run uses
+/// [`MemoryJournal::keeping`] says otherwise, and at most 64 MiB of their events); with an older one go its events. Crew sources that no kept run uses
 /// are dropped once there are more than 1,000 of them, oldest first.
 #[derive(Debug)]
 pub struct MemoryJournal {
@@ -36,6 +43,8 @@ struct Kept {
     by_time: BTreeSet<(Timestamp, RunId)>,
     /// Ended runs in the order in which they ended.
     ended: BTreeMap<u64, RunId>,
+    /// Bytes of their events.
+    ended_bytes: usize,
     crews: HashMap<Arc<str>, KeptCrew>,
     /// Counts ends and puts of crews, so that the oldest can be told.
     clock: u64,
@@ -45,7 +54,7 @@ struct Kept {
 struct KeptRun {
     row: RunRow,
     lease: Lease,
-    events: Vec<Arc<Stored>>,
+    events: Events,
     /// Its place in [`Kept::ended`].
     ended: Option<u64>,
 }
@@ -94,6 +103,8 @@ impl Kept {
         match (kept.ended, state.is_ended()) {
             (None, true) => {
                 kept.ended = Some(clock);
+                kept.events.pack();
+                self.ended_bytes += kept.events.packed_bytes();
                 self.ended.insert(clock, run.clone());
             }
             (Some(place), false) => {
@@ -103,7 +114,7 @@ impl Kept {
             (None, false) | (Some(_), true) => return Vec::new(),
         }
         let mut gone = Vec::new();
-        while self.ended.len() > keep_ended {
+        while self.ended.len() > keep_ended || (self.ended_bytes > ENDED_BYTES && self.ended.len() > 1) {
             let Some((_, oldest)) = self.ended.pop_first() else { break };
             gone.extend(self.forget(&oldest));
         }
@@ -115,6 +126,7 @@ impl Kept {
         self.by_time.remove(&(gone.row.created_at, run.clone()));
         if let Some(place) = gone.ended {
             self.ended.remove(&place);
+            self.ended_bytes -= gone.events.packed_bytes();
         }
         Some(gone)
     }
@@ -169,7 +181,10 @@ impl Journal for MemoryJournal {
                 return Err(JournalError::Exists(new.run));
             }
             kept.by_time.insert(place);
-            kept.runs.insert(new.run.clone(), KeptRun { row, lease, events: new.events, ended: None });
+            kept.runs.insert(
+                new.run.clone(),
+                KeptRun { row, lease, events: Events::Live(new.events), ended: None },
+            );
             if new.state.is_ended() { kept.settle(&new.run, new.state, self.keep_ended) } else { Vec::new() }
         };
         drop(gone);
@@ -186,15 +201,13 @@ impl Journal for MemoryJournal {
             if run.lease != append.lease || !follows(&append.events, run.row.seq) {
                 return Err(JournalError::Conflict(append.run));
             }
-            run.row.seq = last.recorded.seq;
-            run.row.updated_at = last.recorded.at;
-            run.row.state = append.state;
-            run.events.extend(append.events);
-            if run.ended.is_some() != append.state.is_ended() {
-                kept.settle(&append.run, append.state, self.keep_ended)
-            } else {
-                Vec::new()
-            }
+            let (seq, at) = (last.recorded.seq, last.recorded.at);
+            let packed = run.events.packed_bytes();
+            run.events.extend(append.events)?;
+            (run.row.seq, run.row.updated_at, run.row.state) = (seq, at, append.state);
+            let settled = run.ended.is_some() == append.state.is_ended();
+            kept.ended_bytes -= packed;
+            if !settled { kept.settle(&append.run, append.state, self.keep_ended) } else { Vec::new() }
         };
         drop(gone);
         Ok(())
@@ -208,12 +221,10 @@ impl Journal for MemoryJournal {
     }
 
     async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
-        let kept = self.open()?;
-        let Some(kept) = kept.runs.get(run) else { return Ok(Vec::new()) };
         // Events are numbered from 1 without gaps, so `after` is also a count.
         let after = usize::try_from(after.0).unwrap_or(usize::MAX);
-        let rest = kept.events.get(after..).unwrap_or_default();
-        Ok(rest[..rest.len().min(limit)].to_vec())
+        let page = self.open()?.runs.get(run).map(|kept| kept.events.page(after, limit));
+        page.map_or(Ok(Vec::new()), events::Page::read)
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunRow>, JournalError> {
