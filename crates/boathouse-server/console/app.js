@@ -18,15 +18,17 @@ const connection = {
     const until = Date.now() + ms;
     const tell = () => {
       const left = Math.ceil((until - Date.now()) / 1000);
-      byId("banner-text").textContent =
-        left > 0 ? `${why} Next try in ${left} s.` : `${why} Trying…`;
+      byId("banner-next").textContent = left > 0 ? `Next try in ${left} s.` : "Trying…";
     };
+    // Said once to screen readers; the countdown is for eyes.
+    if (byId("banner-text").textContent !== why) byId("banner-text").textContent = why;
     tell();
     bannerTimer = setInterval(tell, 500);
     byId("banner").hidden = false;
   },
   found() {
     clearInterval(bannerTimer);
+    byId("banner-text").textContent = "";
     byId("banner").hidden = true;
   },
 };

@@ -217,6 +217,7 @@ async fn a_server_that_goes_and_comes_back_is_found_again_and_nothing_is_shown_t
     page.until("document.querySelector('.tool')?.dataset.state === 'running'").await;
     world.hang_up().await;
     page.until("document.querySelector('#banner').checkVisibility()").await;
+    assert_eq!(page.text("#banner [role=alert]").await, "The server does not answer.");
     world.gate.add_permits(1);
     world.come_back().await;
     page.click("#retry").await;
