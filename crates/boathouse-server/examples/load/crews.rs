@@ -54,7 +54,7 @@ pub(crate) fn paced(dir: &Path) -> Result<PathBuf> {
 
 /// Five replies of 40 pieces, four of which call one of two tools.
 pub(crate) fn five(dir: &Path) -> Result<PathBuf> {
-    write(dir, "five", "tools", "GetMemoryUsage, CheckMemoryStatus", "")
+    write(dir, "five", "tools", "ResolveDNS, GetMemoryUsage", "")
 }
 
 /// One reply of 40 pieces that takes a second: 200 ms to the first, 20 ms between two.

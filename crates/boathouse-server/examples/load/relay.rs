@@ -4,10 +4,11 @@
 //! calls one, it gives a fixed result and asks again. The measure for what a run costs beyond that.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -54,6 +55,7 @@ async fn answer(pool: Arc<Pool>, request: Request<Incoming>) -> Result<Response<
         messages,
         call: None,
         frames: Frames::default(),
+        out: VecDeque::new(),
         text: String::new(),
         tool_call: None,
         over: false,
@@ -79,6 +81,8 @@ struct Relayed {
     /// The call in flight.
     call: Option<(Connection, Incoming)>,
     frames: Frames,
+    /// Frames to be written.
+    out: VecDeque<Bytes>,
     text: String,
     tool_call: Option<Value>,
     over: bool,
@@ -111,13 +115,15 @@ struct Piece<'a> {
 }
 
 impl Relayed {
-    /// What is written next; all that came together goes out together.
+    /// What is written next: one frame for each piece.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        if self.over {
-            return Ok(None);
-        }
-        let mut out = BytesMut::new();
         loop {
+            if let Some(frame) = self.out.pop_front() {
+                return Ok(Some(frame));
+            }
+            if self.over {
+                return Ok(None);
+            }
             if self.call.is_none() {
                 self.call = Some(self.ask().await?);
             }
@@ -129,13 +135,10 @@ impl Relayed {
                 Some(data) => {
                     self.frames.feed(&data);
                     while let Some(data) = self.frames.next() {
-                        self.take(&data, &mut out)?;
+                        self.take(&data)?;
                     }
                 }
-                None => self.replied(&mut out)?,
-            }
-            if !out.is_empty() {
-                return Ok(Some(out.freeze()));
+                None => self.replied()?,
             }
         }
     }
@@ -149,7 +152,7 @@ impl Relayed {
     }
 
     /// Reads one piece and writes it.
-    fn take(&mut self, data: &[u8], out: &mut BytesMut) -> Result<()> {
+    fn take(&mut self, data: &[u8]) -> Result<()> {
         if data == b"[DONE]" {
             return Ok(());
         }
@@ -157,7 +160,7 @@ impl Relayed {
         for choice in chunk.choices {
             if let Some(text) = choice.delta.content {
                 if !self.whole {
-                    write(Piece { kind: "delta", text: &text }, out)?;
+                    self.out.push_back(frame(&Piece { kind: "delta", text: &text })?);
                 }
                 self.text.push_str(&text);
             }
@@ -169,13 +172,13 @@ impl Relayed {
     }
 
     /// A reply has come whole: asks again if it calls a tool, else ends.
-    fn replied(&mut self, out: &mut BytesMut) -> Result<()> {
+    fn replied(&mut self) -> Result<()> {
         if let Some((connection, _)) = self.call.take() {
             self.pool.put_back(connection);
         }
         let text = std::mem::take(&mut self.text);
         if self.whole {
-            write(Piece { kind: "reply", text: &text }, out)?;
+            self.out.push_back(frame(&Piece { kind: "reply", text: &text })?);
         }
         match self.tool_call.take() {
             Some(call) => {
@@ -184,7 +187,7 @@ impl Relayed {
                 self.messages.push(json!({"role": "tool", "tool_call_id": id, "content": "ok"}));
             }
             None => {
-                write(Piece { kind: "done", text: &text }, out)?;
+                self.out.push_back(frame(&Piece { kind: "done", text: &text })?);
                 self.over = true;
             }
         }
@@ -192,10 +195,9 @@ impl Relayed {
     }
 }
 
-fn write(piece: Piece<'_>, out: &mut BytesMut) -> Result<()> {
-    use bytes::BufMut;
-    out.put_slice(b"data: ");
-    serde_json::to_writer((&mut *out).writer(), &piece)?;
-    out.put_slice(b"\n\n");
-    Ok(())
+fn frame(piece: &Piece<'_>) -> Result<Bytes> {
+    let mut frame = b"data: ".to_vec();
+    serde_json::to_writer(&mut frame, piece)?;
+    frame.extend_from_slice(b"\n\n");
+    Ok(frame.into())
 }

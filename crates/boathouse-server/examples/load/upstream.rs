@@ -4,7 +4,7 @@
 //! `plain-200-20`.
 //!
 //! - `plain`: one reply of 40 pieces.
-//! - `tools`: four replies that call `GetMemoryUsage` and `CheckMemoryStatus` in turn, then a last one; each of 40 pieces.
+//! - `tools`: four replies that call `ResolveDNS` (of an address) and `GetMemoryUsage` in turn, then a last one; each of 40 pieces.
 //! - `same`: two replies that call `Echo`, then a last one. Every piece of text depends on all that was sent.
 //! - `long@N`: N replies of one piece that each call `Echo`, then a last one; counted by the run's `probe-<n>`.
 //!
@@ -106,8 +106,11 @@ impl Reply {
         let frames = match script.split_once('@') {
             None if script == "plain" => frames(PIECES, "word ", None),
             None if script == "tools" => {
-                let tool = ["GetMemoryUsage", "CheckMemoryStatus"][results % 2];
-                frames(PIECES, "word ", (results < 4).then(|| (tool, json!({}), results as u64)))
+                let (tool, arguments) = match results % 2 {
+                    0 => ("ResolveDNS", json!({"hostname": "127.0.0.1"})),
+                    _ => ("GetMemoryUsage", json!({})),
+                };
+                frames(PIECES, "word ", (results < 4).then_some((tool, arguments, results as u64)))
             }
             None if script == "same" => {
                 let seen = hash(body);

@@ -19,7 +19,7 @@ use events::Events;
 pub const DEFAULT_ENDED_RUNS: usize = 10_000;
 
 /// Bytes of the events of ended runs that are kept.
-const ENDED_BYTES: usize = 64 * 1024 * 1024;
+const ENDED_BYTES: usize = 32 * 1024 * 1024;
 
 /// Crew sources that are kept although no run uses them.
 const UNUSED_CREWS: usize = 1_000;
@@ -27,7 +27,7 @@ const UNUSED_CREWS: usize = 1_000;
 /// Keeps events in memory. All methods return without waiting for anything but a short lock.
 ///
 /// Runs that have not ended are never dropped. Of the ended ones the newest are kept (10,000 unless
-/// [`MemoryJournal::keeping`] says otherwise, and at most 64 MiB of their events); with an older one go its events. Crew sources that no kept run uses
+/// [`MemoryJournal::keeping`] says otherwise, and at most 32 MiB of their events); with an older one go its events. Crew sources that no kept run uses
 /// are dropped once there are more than 1,000 of them, oldest first.
 #[derive(Debug)]
 pub struct MemoryJournal {
