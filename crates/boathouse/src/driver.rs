@@ -467,6 +467,11 @@ impl Driver {
         }
     }
 
+    /// Whether the run is in the journal.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// Answers everything that is still asked with an error.
     pub(crate) fn refuse_rest(&mut self, error: impl Fn() -> CommandError) {
         self.commands.close();

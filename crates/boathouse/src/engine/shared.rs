@@ -213,6 +213,8 @@ impl Shared {
         match stopped {
             Stopped::AtRest => return,
             Stopped::Interrupted => {}
+            // Whoever wanted to start it is told.
+            Stopped::Lost(_) if !driver.is_kept() => {}
             Stopped::Lost(error) => tracing::error!(run = %id, %error, "the run was lost to this process"),
         }
         self.table().remove(id);
