@@ -65,10 +65,10 @@ pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize) -> Result<()> {
         }
     }
     let server = lab.boathouse(&dirs, Journal::Memory).await?;
-    for ((shape, _, crew), relay) in shapes.into_iter().zip(&wholes) {
+    for ((shape, _, crew), (relay, whole)) in shapes.into_iter().zip(pieces.iter().zip(&wholes)) {
         let door = Door::Go { crew };
         let cpu = measure(&format!("Go endpoint, memory, {shape}"), &server, door, clients, runs).await?;
-        println!("{:44} {:>8.2} x the relay --whole", "", cpu / relay);
+        println!("{:44} {:>8.2} x the relay, {:.2} x the relay --whole", "", cpu / relay, cpu / whole);
     }
     Ok(())
 }
