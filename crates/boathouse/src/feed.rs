@@ -2,7 +2,7 @@
 //!
 //! One [`Feed`] belongs to one run and outlives its drivers: the engine keeps it while the run is driven or watched.
 //! Events come here after their commit, deltas as they arrive from the model. Readers take them from a bounded
-//! [`ring`]; whoever is not served by it any more is served from the journal. A reader never slows the publisher:
+//! ring; whoever is not served by it any more is served from the journal. A reader never slows the publisher:
 //! publishing is one short lock, and wakes only those who wait.
 
 use std::future::{Future, poll_fn};

@@ -6,7 +6,7 @@
 //! see the load`, `GetCPUUsage() - shows the load`, `x = GetCPUUsage()`. Inside a code fence a comment (`#`, `//`) may follow.
 //! There is nothing between the name and its `(`. Calls of unknown names are passed over.
 //!
-//! **What the arguments may be.** [`args`] reads them, over several lines if need be; [`typed`] gives them names and types
+//! **What the arguments may be.** `args` reads them, over several lines if need be; `typed` gives them names and types
 //! by the tool's schema.
 //!
 //! **What is wrong** with a known tool's call that stands like one is said to the model, in place of arguments. Such a call ends

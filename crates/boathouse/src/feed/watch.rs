@@ -69,7 +69,7 @@ impl Watch {
     /// Watches a run through its feed: events after `after`, and deltas if `deltas`. Counts as a watcher until it is
     /// dropped. `journal` must hold the events that were published before the feed was made.
     pub fn live(feed: Arc<Feed>, journal: Arc<dyn Journal>, run: RunId, after: Seq, deltas: bool) -> Watch {
-        let index = feed.lock().enter(deltas);
+        let index = feed.lock().enter(deltas, after);
         Watch { journal, run, seq: after, source: Source::Live(Slot { feed, index, gap: false }) }
     }
 
@@ -166,9 +166,13 @@ impl Drop for Slot {
 }
 
 impl State {
-    fn enter(&mut self, deltas: bool) -> usize {
+    /// Who has all events and misses nothing of a reply joins at once: no delta passes before its first read.
+    fn enter(&mut self, deltas: bool, after: Seq) -> usize {
         self.abandoned = false;
-        let reader = Reader { deltas, cursor: None, waker: None, knows_rest: false };
+        let joins = deltas && after >= self.head && self.replies.is_empty();
+        self.delta_readers += usize::from(joins);
+        let cursor = joins.then(|| self.ring.end());
+        let reader = Reader { deltas, cursor, waker: None, knows_rest: false };
         match self.readers.iter().position(Option::is_none) {
             Some(free) => {
                 self.readers[free] = Some(reader);

@@ -1,7 +1,7 @@
 //! Tools of kind `command`: a program with an argument list. No shell ever reads anything that a model wrote.
 //!
 //! What a model gives fills placeholders and nothing else: the program and the number of its arguments are the
-//! crew's, a value stays one piece, and a value cannot become an option of the program (see [`Template::fill`]).
+//! crew's, a value stays one piece, and a value cannot become an option of the program (see `Template::fill`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
