@@ -73,7 +73,7 @@ pub(crate) struct ServeArgs {
     /// A name that clients may call this server by, beside those of this machine; may be repeated
     #[arg(long = "allow-host", env = "BOATHOUSE_ALLOW_HOST", value_delimiter = ',', value_name = "NAME")]
     allowed_hosts: Vec<String>,
-    /// An origin whose pages may use the API, such as `https://app.example.org;` may be repeated
+    /// An origin whose pages may use the API, such as `https://app.example.org`; may be repeated
     #[arg(
         long = "allow-origin",
         env = "BOATHOUSE_ALLOW_ORIGIN",
