@@ -30,6 +30,9 @@ pub fn find<'a>(reply: &str, signals: &'a [Signal]) -> Option<&'a Signal> {
 /// it. Marks around the signal alone go with it; marks that closed a longer stretch stay. What is left is trimmed at
 /// the end, and is in NFC. Without a closing signal the reply is returned as it is.
 pub fn strip_closing(reply: &str, signals: &[Signal]) -> String {
+    if signals.is_empty() {
+        return reply.to_owned();
+    }
     let text = nfc(reply);
     let Some((_, range)) = locate(&text, signals) else { return reply.to_owned() };
     let rest = &text[range.end..];

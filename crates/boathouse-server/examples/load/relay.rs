@@ -115,10 +115,12 @@ struct Piece<'a> {
 }
 
 impl Relayed {
-    /// What is written next: one frame for each piece.
+    /// What is written next: one frame for each piece, written by itself as servers of events do.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(frame) = self.out.pop_front() {
+                // What was given before is written before this.
+                tokio::task::yield_now().await;
                 return Ok(Some(frame));
             }
             if self.over {

@@ -11,7 +11,7 @@ use boathouse::core::crew::check::Catalog;
 use boathouse::crew_dir::Loaded;
 use boathouse_server::server::{self, ServerConfig};
 use clap::Args;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure};
@@ -108,7 +108,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
         folders.map(|(dir, loaded)| Folder::new(dir, &loaded.crew.name, &loaded.crew.hash)).collect();
     let names: Vec<String> = crews.iter().map(|loaded| loaded.crew.name.clone()).collect();
     // Before the engine: a port that is taken must not set recovered runs going.
-    let listener = listen(SocketAddr::new(args.host, args.port)).await?;
+    let listener = listen(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Failure::new)?;
     let engine = parts.start(&args.journal, crews).await?;
     let config = ServerConfig {
@@ -162,8 +162,18 @@ fn load_all(dirs: &[PathBuf], catalog: &Catalog) -> Result<Vec<Loaded>, Failure>
     Ok(loaded)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Connections that may wait to be accepted: enough for a thousand clients that come at once, whose second try to
+/// connect would be a second later.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listening = || -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {address}: {error}"));
         match error.kind() {
             io::ErrorKind::AddrInUse => {
