@@ -1,13 +1,17 @@
 //! Crashes and restarts, through the real driver on a real SQLite file: always the same end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boathouse::core::ids::{RunId, ThreadId};
 use boathouse::core::run::event::{CallKind, Event, Outcome, Recorded, RunState, WaitFor};
+use boathouse::crew_dir;
 use boathouse::engine::Engine;
+use boathouse::journal::sqlite::SqliteJournal;
 use boathouse::journal::{Journal, NewRun, Stored};
 use boathouse::provider::Providers;
+use boathouse::tool::Tools;
 
 use super::support::*;
 
@@ -88,6 +92,70 @@ async fn a_crash_after_every_event_of_a_line_ends_the_same() {
 #[tokio::test]
 async fn a_crash_after_every_event_of_a_group_ends_the_same() {
     every_crash_point(GROUP, GROUP_SCRIPT, "group").await;
+}
+
+/// The agents that replied, in order, and whether the run completed. The words hold figures of this machine, which change.
+fn path(log: &[Recorded]) -> (Vec<String>, bool) {
+    let mut path = Vec::new();
+    for recorded in log {
+        if let Event::ModelReplied { agent, .. } = &recorded.event
+            && path.last().map(String::as_str) != Some(agent.as_str())
+        {
+            path.push(agent.to_string());
+        }
+    }
+    let completed = matches!(
+        log.last().map(|last| &last.event),
+        Some(Event::RunEnded { outcome: Outcome::Completed { .. }, .. })
+    );
+    (path, completed)
+}
+
+/// An example crew on its script, without the pauses that make it pleasant to watch.
+async fn example(name: &str, journal: SqliteJournal) -> Engine {
+    let builder = Engine::builder().tools(Tools::builtin()).journal(journal);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let (mut source, problems) = crew_dir::read(&dir);
+    assert!(problems.is_empty(), "{problems:?}");
+    for text in source.values_mut() {
+        let quick = text.lines().filter(|line| !line.contains("delay_ms:"));
+        *text = quick.map(|line| line.replace("provider: openai", "provider: scripted") + "\n").collect();
+    }
+    let crew = crew_dir::compile(source, name, &builder.catalog()).unwrap_or_else(|error| panic!("{error}"));
+    builder.crew(crew).start().await.expect("the engine starts")
+}
+
+async fn every_crash_point_of_an_example(name: &str, input: &str) {
+    let world = World::new();
+    let engine = example(name, world.sqlite().await).await;
+    let mut request = start(name);
+    request.input = input.to_owned();
+    let run = engine.start(request).await.expect("it starts");
+    finish(&engine, &run).await;
+    let whole = log(&engine, &run).await;
+    let expected = path(&whole);
+    assert_eq!(expected, (["orchestrator", "clarifier", "executor"].map(str::to_owned).into(), true));
+    for events in 1..whole.len() {
+        let again = World::new();
+        let paused = matches!(whole[events - 1].event, Event::WaitOpened { .. });
+        let state = if paused { RunState::Paused } else { RunState::Running };
+        crashed_after(&again, &run, &whole[..events], &engine, state).await;
+        let restarted = example(name, again.sqlite().await).await;
+        finish(&restarted, &run).await;
+        assert_eq!(path(&log(&restarted, &run).await), expected, "after event {events}");
+        restarted.shutdown(Duration::from_secs(5)).await;
+    }
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_crash_after_every_event_of_the_help_desk_ends_the_same() {
+    every_crash_point_of_an_example("it-support", "My computer is very slow").await;
+}
+
+#[tokio::test]
+async fn a_crash_after_every_event_of_the_vietnamese_help_desk_ends_the_same() {
+    every_crash_point_of_an_example("it-support-vi", "Máy tính của tôi rất chậm").await;
 }
 
 #[tokio::test]
