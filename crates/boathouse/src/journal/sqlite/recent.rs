@@ -1,4 +1,4 @@
-//! The newest events of runs at work, so that who watches them needs no query.
+//! The newest events of runs that have not ended, so that who watches them needs no query.
 //!
 //! Right only while one process writes to the file: what is here is exactly what has been committed.
 
@@ -80,6 +80,10 @@ impl Recent {
     pub(super) fn appended(&self, append: Append) {
         let mut kept = self.kept();
         let kept = &mut *kept;
+        // A run that has ended is read seldom, and from the file.
+        if append.state.is_ended() {
+            return kept.remove(&append.run);
+        }
         let (Some(run), Some(last)) = (kept.runs.get_mut(&append.run), append.events.last()) else { return };
         run.row.state = append.state;
         run.row.seq = last.recorded.seq;
