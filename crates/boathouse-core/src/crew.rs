@@ -361,6 +361,13 @@ impl ToolSpec {
     }
 }
 
+/// Whether a text can name a tool: `[A-Za-z_][A-Za-z0-9_-]{0,63}`.
+pub fn is_tool_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
 /// Required parameters in their order, then the other properties in the order of the schema's map.
 pub fn positional_order(parameters: &Value) -> Vec<String> {
     let required = parameters.get("required").and_then(Value::as_array).into_iter().flatten();

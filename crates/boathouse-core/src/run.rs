@@ -30,6 +30,10 @@ pub mod text_calls;
 use branch::{Branch, Step};
 use event::{CancelReason, Event, Outcome, ReceiptLine, Recorded, RunStarted, RunState, WaitFor};
 
+/// A run that was taken over so often, without any event but the takeovers' own, has failed: something in it ends
+/// every process that drives it.
+pub const MAX_TAKEOVERS: u32 = 5;
+
 /// What is known of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -49,6 +53,8 @@ pub struct Run {
     next_wait: u32,
     handoffs: u32,
     active_ms: u64,
+    /// Takeovers since anything else was recorded than them and the calls that they led to.
+    takeovers: u32,
     usage: Usage,
     receipt: Vec<ReceiptLine>,
 }
@@ -197,6 +203,7 @@ impl Run {
             next_wait: 1,
             handoffs: 0,
             active_ms: 0,
+            takeovers: 0,
             usage: Usage::default(),
             receipt: Vec::new(),
         })

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use boathouse_core::crew::check::{Catalog, Checked, check, hash};
 use boathouse_core::crew::file::{Does, Table, keys};
-use boathouse_core::crew::problem::render;
+use boathouse_core::crew::problem::{Code, render};
 use boathouse_core::crew::{
     Aggregate, CommandLine, Crew, Effect, Join, OnError, OnUnknown, Route, Settings, Source, ToolCallStyle,
-    ToolKind, ToolSpec, graph,
+    ToolKind, ToolSpec,
+    graph::{self, Graph},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -224,21 +225,83 @@ fn a_run_begins_at_the_first_agent_that_is_not_terminal() {
 }
 
 #[test]
-fn the_graph_shows_every_route() {
-    insta::assert_snapshot!("mermaid", graph::mermaid(&good("groups")));
-    insta::assert_snapshot!("dot", graph::dot(&good("groups")));
-    insta::assert_snapshot!("mermaid_go", graph::mermaid(&good("it-support-go")));
+fn every_good_crew_is_drawn() {
+    for folder in folders("good") {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let graph = Graph::of(&good(name));
+        insta::assert_snapshot!(format!("mermaid_{name}"), graph::mermaid(&graph));
+        insta::assert_snapshot!(format!("dot_{name}"), graph::dot(&graph));
+    }
+}
+
+fn drawn(text: &str) -> Graph {
+    let source = Source::from([("crew.yaml".to_owned(), text.to_owned())]);
+    Graph::of(&check(&source, "x", &catalog()).crew.unwrap())
+}
+
+/// `from -kind-> to: label` of each arrow.
+fn arrows(graph: &Graph) -> Vec<String> {
+    let id = |place: usize| &graph.nodes[place].id;
+    let arrow = |edge: &graph::Edge| {
+        format!("{} -{:?}-> {}: {}", id(edge.from), edge.kind, id(edge.to), edge.label.join(", "))
+    };
+    graph.edges.iter().map(arrow).collect()
+}
+
+#[test]
+fn only_what_can_act_is_drawn() {
+    let text = "
+agents:
+  - {id: a, provider: scripted, handoff_targets: [b, c]}
+  - {id: b, provider: scripted}
+  - {id: c, provider: scripted, is_terminal: true}
+  - {id: d, provider: scripted}
+routing:
+  signals:
+    a: [{signal: '[B]', target: b}, {signal: '[ALSO B]', target: b}, {signal: '[TEAM]', target: team}]
+    b: [{signal: '[C]', target: c}]
+    c: [{signal: '[DONE]', target: null}]
+    d: [{signal: '[A]', target: a}]
+  defaults: {b: c}
+  agent_behaviors: {b: {wait_for_signal: true}}
+  parallel_groups: {team: {agents: [c, d], next_agent: c}}
+";
+    assert_eq!(
+        arrows(&drawn(text)),
+        [
+            "start -Plain-> a0: ",
+            "a0 -Signal-> a1: [B], [ALSO B]",
+            "a0 -Signal-> g0: [TEAM]",
+            "a0 -HandoffTarget-> a1: hand-off target",
+            "a1 -Signal-> a2: [C]",
+            "a2 -Signal-> finish: [DONE]",
+            "g0 -Joined-> a2: ",
+        ],
+        "no default of one that waits, no other hand-off target, nothing of one that only works in a group"
+    );
+    assert_eq!(
+        arrows(&drawn(&format!("handoff: tool{text}"))),
+        [
+            "start -Plain-> a0: ",
+            "a0 -Transfer-> a1: transfer_to_b",
+            "a0 -Transfer-> g0: transfer_to_team",
+            "a0 -Transfer-> a2: transfer_to_c",
+            "a0 -HandoffTarget-> a1: hand-off target",
+            "a1 -Transfer-> a2: transfer_to_c",
+            "a2 -Signal-> finish: [DONE]",
+            "g0 -Joined-> a2: ",
+        ]
+    );
 }
 
 #[test]
 fn a_graph_cannot_be_broken_by_names() {
-    let text = "name: 'a\"b'\nagents: [{id: 'x\"]; y', name: '<b>`\\', provider: scripted}]\n";
-    let crew =
-        check(&Source::from([("crew.yaml".to_owned(), text.to_owned())]), "x", &catalog()).crew.unwrap();
-    let node = graph::mermaid(&crew).lines().nth(2).unwrap().trim().to_owned();
-    assert_eq!(node, "a0[\"#60;b#62;#96;#92;<br/>x#34;]; y\"]");
-    assert!(graph::dot(&crew).starts_with("digraph \"a\\\"b\" {"));
-    assert!(graph::dot(&crew).contains("a0 [label=\"<b>`\\\\\\nx\\\"]; y\"];"), "{}", graph::dot(&crew));
+    let graph = drawn("name: 'a\"b'\nagents: [{id: 'x\"]; y', name: '<b>`\\#&quot;', provider: scripted}]\n");
+    let node = graph::mermaid(&graph).lines().nth(2).unwrap().trim().to_owned();
+    assert_eq!(node, "a0[\"#60;b#62;#96;#92;#35;#38;quot#59;<br/>x#34;]#59; y\"]");
+    let dot = graph::dot(&graph);
+    assert!(dot.starts_with("digraph \"a\\\"b\" {"), "{dot}");
+    assert!(dot.contains("a0 [label=\"<b>`\\\\#&amp;quot;\\nx\\\"]; y\"];"), "{dot}");
 }
 
 #[test]
@@ -252,7 +315,11 @@ fn problems_are_bounded() {
     let source = Source::from([("crew.yaml".to_owned(), format!("agents:\n{many}"))]);
     let Checked { crew, problems } = check(&source, "x", &catalog());
     assert!(crew.is_none());
-    assert_eq!(problems.last().unwrap().message, "19500 more problems");
+    assert_eq!(
+        problems.last().unwrap().message,
+        "39499 more problems",
+        "20000 tools, and as many agents but one that nobody reaches"
+    );
     // Braces that never close, in a file of the largest size.
     let text = "agents: [{id: a, provider: scripted, tools: [T], system_prompt: '{0}'}]
 tools: {T: {description: x, command: {argv: [ls, '{0}']}}}";
@@ -319,8 +386,9 @@ fn is_sound(source: &Source) -> Result<(), TestCaseError> {
         prop_assert!(!group.agents.is_empty());
         prop_assert!(!matches!(group.join, Join::Quorum(n) if n == 0 || n > group.agents.len()));
     }
-    graph::mermaid(&crew);
-    graph::dot(&crew);
+    let graph = Graph::of(&crew);
+    graph::mermaid(&graph);
+    graph::dot(&graph);
     Ok(())
 }
 
@@ -403,6 +471,15 @@ fn the_page_on_crew_files_names_every_key_and_no_other() {
             assert!(idle.contains(key.name), "`{}` does nothing, and the page does not say so", key.name);
         }
     }
+}
+
+#[test]
+fn the_page_on_problems_is_the_table_of_codes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/problems.md");
+    let page = fs::read_to_string(path).unwrap();
+    let written: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let rows: Vec<String> = Code::ALL.iter().map(|code| format!("| `{code}` | {} |", code.means())).collect();
+    assert_eq!(written, rows);
 }
 
 #[test]

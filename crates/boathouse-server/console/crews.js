@@ -14,7 +14,17 @@ export function showCrew(box, crew) {
     const next = group.next_agent ? `, then ${names.get(group.next_agent) ?? group.next_agent}` : "";
     parts.push(el("p", { class: "muted group" }, el("strong", {}, group.name), `: ${agents} side by side${next}`));
   }
+  parts.push(picture(crew));
   box.replaceChildren(...parts);
+}
+
+/** The routing as a picture, which is made once somebody opens it. The hash makes it the one of this version. */
+function picture(crew) {
+  const src = `/v1/crews/${encodeURIComponent(crew.name)}/graph.svg?${crew.hash}`;
+  const details = el("details", { class: "graph" }, el("summary", {}, "How runs go"));
+  const show = () => details.append(el("img", { src, alt: `Who hands over to whom in ${crew.name}` }));
+  details.addEventListener("toggle", show, { once: true });
+  return details;
 }
 
 function agentCard(agent, voice, crew, names) {

@@ -1,4 +1,4 @@
-//! The command line: `boathouse run | check | graph | serve`.
+//! The command line: `boathouse run | new | check | test | graph | schema | serve`.
 //!
 //! Owns what people type and see in a terminal. Answers go to stdout, everything about them (questions, problems,
 //! progress of a shutdown) to stderr. Every command ends with an [`Exit`].
@@ -12,24 +12,29 @@ mod crews;
 mod exit;
 mod graph;
 mod log;
+mod new;
 mod paint;
 mod run;
+mod schema;
 mod serve;
 mod setup;
 mod signals;
+mod test;
 
 use exit::{Exit, Failure};
 
 const AFTER_HELP: &str = "\
 Examples:
   boathouse run examples/it-support \"Check this machine\" --model scripted
+  boathouse new my-crew --template support
   boathouse check examples/it-support
+  boathouse test examples/it-support
   boathouse graph examples/it-support
   boathouse serve examples/it-support --model scripted
 
 Exit codes:
   0    done: the run completed, the crew has no errors, the server stopped in order
-  1    failed: the run failed, the crew has errors, or something could not be read or written
+  1    failed: the run failed, the crew has errors, a test failed, or something could not be read or written
   2    the command line makes no sense
   3    the run is paused and waits for a person
   4    a limit of the run or its crew was reached
@@ -61,10 +66,16 @@ struct Cli {
 enum Command {
     /// Run a crew on one input, live in the terminal
     Run(Box<run::RunArgs>),
+    /// Write a crew that runs at once, to change into your own
+    New(new::NewArgs),
     /// Report every problem of a crew's files at once
     Check(check::CheckArgs),
+    /// Run the tests of crews, with the scripted model
+    Test(test::TestArgs),
     /// Print a crew's routing as Mermaid or DOT
     Graph(graph::GraphArgs),
+    /// Print the JSON Schema of a crew's files, for editors
+    Schema(schema::SchemaArgs),
     /// Serve crews over HTTP, with a console for the browser
     Serve(serve::ServeArgs),
 }
@@ -75,8 +86,13 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Check(args) => check::check(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::New(args) => new::new(&args),
+        Command::Schema(args) => schema::schema(&args),
         Command::Run(args) => {
             log::start("warn").and_then(|()| in_runtime(async move { run::run(*args).await }))
+        }
+        Command::Test(args) => {
+            log::start("error").and_then(|()| in_runtime(async move { test::test(args).await }))
         }
         Command::Serve(args) => {
             log::start("info").and_then(|()| in_runtime(async move { serve::serve(args).await }))

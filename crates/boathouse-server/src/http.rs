@@ -14,8 +14,10 @@ pub(crate) mod door;
 pub mod error;
 pub mod go_stream;
 pub(crate) mod health;
+pub(crate) mod idempotency;
 pub mod input;
 pub(crate) mod runs;
+pub(crate) mod schemas;
 pub(crate) mod stream;
 
 pub use runs::run_json;

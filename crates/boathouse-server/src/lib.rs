@@ -7,3 +7,5 @@ pub mod router;
 pub mod server;
 
 pub mod http;
+pub mod svg;
+pub mod versions;

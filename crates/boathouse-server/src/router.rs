@@ -7,7 +7,7 @@ use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::error::{Code, Problem};
-use crate::http::{App, console, crews, door, go_stream, health, runs, stream};
+use crate::http::{App, console, crews, door, go_stream, health, runs, schemas, stream};
 
 /// All routes. Those that load balancers ask stand outside the door's check of host and origin.
 pub fn router(app: App) -> Router {
@@ -15,7 +15,9 @@ pub fn router(app: App) -> Router {
         .merge(console::files())
         .route("/v1/crews", get(crews::list))
         .route("/v1/crews/{crew}", get(crews::show))
+        .route("/v1/crews/{crew}/graph.svg", get(crews::picture))
         .route("/v1/crews/{crew}/runs", post(runs::start))
+        .route("/v1/schema/{file}", get(schemas::show))
         .route("/v1/runs", get(runs::list))
         .route("/v1/runs/{run}", get(runs::show).delete(runs::delete))
         .route("/v1/runs/{run}/events", get(stream::events))

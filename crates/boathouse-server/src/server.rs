@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::App;
 use crate::router::router;
+use crate::versions::Versions;
 
 /// How the server treats its clients.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct ServerConfig {
     pub go_ping: Duration,
     /// At shutdown, time for requests to come to their end. Default 5 s.
     pub grace: Duration,
+    /// What `GET /v1/crews/{crew}` tells of crews' files; whoever loads them writes it. Default: nothing.
+    pub versions: Versions,
 }
 
 impl Default for ServerConfig {
@@ -54,6 +57,7 @@ impl Default for ServerConfig {
             heartbeat: Duration::from_secs(15),
             go_ping: Duration::from_secs(30),
             grace: Duration::from_secs(5),
+            versions: Versions::default(),
         }
     }
 }

@@ -8,6 +8,10 @@ mod support;
 mod check;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/new.rs"]
+mod new;
+#[path = "cli/reload.rs"]
+mod reload;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/scenarios.rs"]

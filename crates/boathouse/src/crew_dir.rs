@@ -9,16 +9,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use boathouse_core::crew::check::{AGENTS_DIR, CREW_FILE, Catalog, Checked, SCRIPT_FILE, check};
-use boathouse_core::crew::problem::{Problem, Severity, count, lines, render};
-use boathouse_core::crew::yaml::{self, Node};
+use boathouse_core::crew::problem::{Code, Problem, Severity, count, lines, render, sort};
+use boathouse_core::crew::yaml::{self, Node, Place};
 use boathouse_core::crew::{Crew, Source};
 
+use crate::provider::script;
 use crate::tool::registry;
 
 /// A file of a crew that is larger is refused.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// A crew with more files under `agents/` is refused.
-pub const MAX_AGENT_FILES: usize = 1000;
+/// A crew with more files under `agents/`, or under `tests/`, is refused.
+pub const MAX_FOLDER_FILES: usize = 1000;
 
 /// A crew, and the folder that it came from.
 #[derive(Clone, Debug)]
@@ -63,13 +64,23 @@ impl std::error::Error for LoadError {}
 /// The folder's name is the crew's, unless `crew.yaml` has a `name`. Files are at most [`MAX_FILE_BYTES`] long and in
 /// UTF-8; one that is not, or cannot be read, is a problem beside the others.
 pub fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, LoadError> {
-    let (mut source, found) = read(dir);
+    load_files(dir, read(dir), catalog)
+}
+
+/// Loads the crew whose files [`read`] has read from a folder: the folder itself is not looked at again.
+pub fn load_files(
+    dir: &Path,
+    (mut source, found): (Source, Vec<Problem>),
+    catalog: &Catalog,
+) -> Result<Loaded, LoadError> {
+    let in_script = crew_script_problems(&source);
     // A file that is there but could not be read counts as there: what names its agent is not wrong, too.
     for problem in found.iter().filter(|problem| problem.is_error() && problem.file != AGENTS_DIR) {
         source.entry(problem.file.clone()).or_default();
     }
     let mut checked = check(&source, &folder_name(dir), catalog);
     checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
+    checked.problems.extend(in_script);
     finish(dir.display().to_string(), Some(dir.to_owned()), found, checked)
 }
 
@@ -91,12 +102,36 @@ fn finish(
     let mut problems = checked.problems;
     // What could not be read is not empty, too.
     let unread = |file: &str| found.iter().any(|problem| problem.is_error() && problem.file == file);
-    problems.retain(|problem| !(problem.code == "empty_file" && unread(&problem.file)));
-    problems.splice(0..0, found);
+    problems.retain(|problem| !(problem.code == Code::EmptyFile && unread(&problem.file)));
+    problems.extend(found);
+    sort(&mut problems);
     match checked.crew {
         Some(crew) if !problems.iter().any(Problem::is_error) => Ok(Loaded { crew, dir, warnings: problems }),
         _ => Err(LoadError { from, problems }),
     }
+}
+
+/// What is wrong with the rules of the crew's script. Its YAML is the core's to check.
+fn crew_script_problems(source: &Source) -> Vec<Problem> {
+    let text = source.get(SCRIPT_FILE).filter(|text| yaml::parse(text).1.is_empty());
+    text.map(|text| script_problems(SCRIPT_FILE, text)).unwrap_or_default()
+}
+
+/// What is wrong with a script.
+pub(crate) fn script_problems(file: &str, text: &str) -> Vec<Problem> {
+    let lines = lines(text);
+    let faults = script::check(text).into_iter();
+    faults
+        .map(|fault| {
+            let hint = Some("docs/scripted.md explains the keys".to_owned());
+            let problem = Problem::of_file(Severity::Error, Code::InvalidScript, file, fault.message, hint);
+            if fault.line == 0 {
+                return problem;
+            }
+            let place = Place { line: fault.line, column: fault.column, length: 1 };
+            problem.at(place, lines.get(fault.line - 1).copied().unwrap_or_default())
+        })
+        .collect()
 }
 
 /// Commands that would refuse every call: only the compiler of schemas knows all that can be wrong with one.
@@ -112,7 +147,7 @@ fn broken_tools(crew: &Crew) -> Vec<Problem> {
     broken
         .map(|(name, fault)| {
             let message = format!("the tool `{name}` cannot be called: {fault}");
-            let problem = Problem::of_file(Severity::Error, "invalid_schema", CREW_FILE, message, None);
+            let problem = Problem::of_file(Severity::Error, Code::InvalidSchema, CREW_FILE, message, None);
             let defined = entry(tools.as_ref(), name);
             let parameters = entry(defined.as_ref().map(|entry| &entry.value), "parameters");
             match parameters.or(defined) {
@@ -151,7 +186,7 @@ pub fn read(dir: &Path) -> (Source, Vec<Problem>) {
         Err(Unread::Missing) => {}
         Err(unread) => problems.push(unread.problem(SCRIPT_FILE)),
     }
-    read_agents(&dir.join(AGENTS_DIR), &mut source, &mut problems);
+    read_folder(dir, AGENTS_DIR, &mut source, &mut problems);
     (source, problems)
 }
 
@@ -165,28 +200,29 @@ fn missing(dir: &Path) -> Problem {
     } else {
         ("there is no such folder", format!("`{}` does not exist", dir.display()))
     };
-    Problem::of_file(Severity::Error, "missing_file", CREW_FILE, message, Some(hint))
+    Problem::of_file(Severity::Error, Code::MissingFile, CREW_FILE, message, Some(hint))
 }
 
-fn read_agents(dir: &Path, source: &mut Source, problems: &mut Vec<Problem>) {
-    let entries = match fs::read_dir(dir) {
+/// Reads the YAML files of a folder of the crew's folder, by their names from there; `folder` ends with `/`.
+pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problems: &mut Vec<Problem>) {
+    let entries = match fs::read_dir(dir.join(folder)) {
         Ok(entries) => entries,
-        // A crew with inline agents has no such folder.
+        // A crew with inline agents has no folder of agents.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return problems.push(Unread::Failed(error).problem(AGENTS_DIR)),
+        Err(error) => return problems.push(Unread::Failed(error).problem(folder)),
     };
     let mut names = Vec::new();
     for entry in entries {
         match entry {
             Ok(entry) => names.push(entry.file_name()),
-            Err(error) => problems.push(Unread::Failed(error).problem(AGENTS_DIR)),
+            Err(error) => problems.push(Unread::Failed(error).problem(folder)),
         }
     }
     names.sort();
     names.retain(|name| Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml"));
-    if names.len() > MAX_AGENT_FILES {
-        let message = format!("more than {MAX_AGENT_FILES} files");
-        problems.push(Problem::of_file(Severity::Error, "too_many_files", AGENTS_DIR, message, None));
+    if names.len() > MAX_FOLDER_FILES {
+        let message = format!("more than {MAX_FOLDER_FILES} files");
+        problems.push(Problem::of_file(Severity::Error, Code::TooManyFiles, folder, message, None));
         return;
     }
     for name in names {
@@ -194,16 +230,16 @@ fn read_agents(dir: &Path, source: &mut Source, problems: &mut Vec<Problem>) {
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let file = format!("{AGENTS_DIR}{}", name.to_string_lossy());
+        let file = format!("{folder}{}", name.to_string_lossy());
         if name.to_str().is_none() {
             let message = "the file's name is not UTF-8".to_owned();
-            problems.push(Problem::of_file(Severity::Error, "invalid_utf8", file, message, None));
+            problems.push(Problem::of_file(Severity::Error, Code::InvalidUtf8, file, message, None));
         } else if file.ends_with(".yml") {
             let hint = Some(format!("rename it to `{}`", file.replace(".yml", ".yaml")));
             let message = "the file is not read: its name does not end in `.yaml`";
-            problems.push(Problem::of_file(Severity::Warning, "wrong_extension", file, message, hint));
+            problems.push(Problem::of_file(Severity::Warning, Code::WrongExtension, file, message, hint));
         } else {
-            match read_file(&dir.join(&name)) {
+            match read_file(&dir.join(folder).join(&name)) {
                 Ok(text) => {
                     source.insert(file, text);
                 }
@@ -214,7 +250,7 @@ fn read_agents(dir: &Path, source: &mut Source, problems: &mut Vec<Problem>) {
 }
 
 /// Why a file could not be read.
-enum Unread {
+pub(crate) enum Unread {
     Missing,
     TooLarge,
     NotUtf8(usize),
@@ -223,25 +259,28 @@ enum Unread {
 }
 
 impl Unread {
-    fn problem(self, file: &str) -> Problem {
+    pub(crate) fn problem(self, file: &str) -> Problem {
         let (code, message, hint) = match self {
-            Unread::Missing => ("missing_file", "the file is missing".to_owned(), None),
+            Unread::Missing => (Code::MissingFile, "the file is missing".to_owned(), None),
             Unread::TooLarge => {
-                ("too_large", format!("the file is larger than {MAX_FILE_BYTES} bytes"), None)
+                (Code::TooLarge, format!("the file is larger than {MAX_FILE_BYTES} bytes"), None)
             }
             Unread::NotUtf8(line) => (
-                "invalid_utf8",
+                Code::InvalidUtf8,
                 format!("the file is not UTF-8 text: line {line} holds other bytes"),
                 Some("save it as UTF-8".to_owned()),
             ),
-            Unread::NotAFile => ("unreadable_file", "this is not a file".to_owned(), None),
-            Unread::Failed(error) => ("unreadable_file", format!("the file cannot be read: {error}"), None),
+            Unread::NotAFile => (Code::UnreadableFile, "this is not a file".to_owned(), None),
+            Unread::Failed(error) => {
+                (Code::UnreadableFile, format!("the file cannot be read: {error}"), None)
+            }
         };
         Problem::of_file(Severity::Error, code, file, message, hint)
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Unread> {
+/// The text of a file of a crew.
+pub(crate) fn read_file(path: &Path) -> Result<String, Unread> {
     // Opening a pipe would block until someone writes to it.
     let kind = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unread::Missing,
@@ -286,7 +325,7 @@ mod tests {
     }
 
     /// Severity, code and file of each problem.
-    fn problems(files: &[(&str, &[u8])]) -> Vec<(bool, &'static str, String)> {
+    fn problems(files: &[(&str, &[u8])]) -> Vec<(bool, Code, String)> {
         let dir = folder(files);
         let problems = match load(dir.path(), &catalog()) {
             Ok(loaded) => loaded.warnings,
@@ -333,9 +372,9 @@ mod tests {
                 ("agents/three.yml", ONE),
             ]),
             [
-                (true, "too_large", "agents/one.yaml".to_owned()),
-                (false, "wrong_extension", "agents/three.yml".to_owned()),
-                (true, "invalid_utf8", "agents/two.yaml".to_owned()),
+                (true, Code::TooLarge, "agents/one.yaml".to_owned()),
+                (false, Code::WrongExtension, "agents/three.yml".to_owned()),
+                (true, Code::InvalidUtf8, "agents/two.yaml".to_owned()),
             ]
         );
     }
@@ -352,7 +391,7 @@ tools:
         let dir = folder(&[("crew.yaml", text.as_bytes())]);
         let error = load(dir.path(), &catalog()).unwrap_err();
         let places: Vec<_> = error.problems.iter().map(|p| (p.code, p.line, p.column)).collect();
-        assert_eq!(places, [("invalid_schema", 6, 5)], "{error}");
+        assert_eq!(places, [(Code::InvalidSchema, 6, 5)], "{error}");
     }
 
     #[test]
@@ -382,7 +421,7 @@ tools:
         let text = "agents: [{id: one, provider: scripted, tools: [Gone]}]\n";
         let source = Source::from([("crew.yaml".to_owned(), text.to_owned())]);
         let error = compile(source, "old", &catalog()).unwrap_err();
-        assert_eq!(error.problems[0].code, "unknown_tool");
+        assert_eq!(error.problems[0].code, Code::UnknownTool);
         assert!(error.to_string().starts_with("the crew in the stored source of `old` cannot run: 1 error"));
     }
 }

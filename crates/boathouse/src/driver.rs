@@ -21,18 +21,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::engine::CommandError;
+use crate::engine::period::{Period, missed};
+use crate::engine::requests::OpenRequest;
 use crate::engine::shared::Shared;
 use crate::feed::Feed;
-use crate::journal::{Append, JournalError, Lease, NewRun, Stored};
+use crate::journal::{JournalError, Lease, Stored};
 use crate::provider::ProviderError;
 use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd, tool_for};
 
 mod calls;
+mod commit;
 
 use calls::{Calls, End, Returned};
-
-/// How long a failed append waits for its next try, doubled up to the second value.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// A command, and who waits for what became of it.
 pub(crate) struct Ask {
@@ -40,6 +40,8 @@ pub(crate) struct Ask {
     pub(crate) command: Command,
     /// Told once the command is recorded, or was refused.
     pub(crate) done: oneshot::Sender<Result<(), CommandError>>,
+    /// The request that it carries out, if that has a key.
+    pub(crate) request: Option<OpenRequest>,
 }
 
 /// Drives one run.
@@ -48,6 +50,8 @@ pub(crate) struct Driver {
     run: Run,
     /// `None` until the run is in the journal.
     lease: Option<Lease>,
+    /// In which the run is held.
+    period: Arc<Period>,
     feed: Arc<Feed>,
     clock: Clock,
     commands: mpsc::UnboundedReceiver<Ask>,
@@ -63,6 +67,10 @@ pub(crate) struct Driver {
     starts: Vec<(Wanted, Work)>,
     /// To be told once the batch is committed.
     acks: Vec<oneshot::Sender<Result<(), CommandError>>>,
+    /// Carried out by the batch, and kept with it.
+    requests: Vec<OpenRequest>,
+    /// The calls that the last decision wants in flight; `None` if it was to rest.
+    wanted: Option<Vec<CallId>>,
     /// When to ask again although nothing happened.
     wake_at: Option<Timestamp>,
     /// The time limit that passes at `wake_at`, if it is one.
@@ -88,6 +96,8 @@ enum Happening {
     Time,
     Disconnected,
     Interrupted,
+    /// The process was not heard in time.
+    Missed,
 }
 
 impl Driver {
@@ -99,8 +109,11 @@ impl Driver {
         clock: Clock,
         feed: Arc<Feed>,
         commands: mpsc::UnboundedReceiver<Ask>,
+        request: Option<OpenRequest>,
     ) -> Driver {
-        let mut driver = Driver::resume(shared, run, None, clock, feed, commands);
+        let period = shared.period.load_full();
+        let mut driver = Driver::resume(shared, run, None, period, clock, feed, commands);
+        driver.requests.extend(request);
         driver.batch.push(Arc::new(Stored::new(first)));
         driver
     }
@@ -110,6 +123,7 @@ impl Driver {
         shared: Arc<Shared>,
         run: Run,
         lease: Option<Lease>,
+        period: Arc<Period>,
         clock: Clock,
         feed: Arc<Feed>,
         commands: mpsc::UnboundedReceiver<Ask>,
@@ -122,6 +136,7 @@ impl Driver {
             shared,
             run,
             lease,
+            period,
             feed,
             clock,
             commands,
@@ -132,6 +147,8 @@ impl Driver {
             batch: Vec::new(),
             starts: Vec::new(),
             acks: Vec::new(),
+            requests: Vec::new(),
+            wanted: None,
             wake_at: None,
             timer: None,
             disconnected,
@@ -177,7 +194,7 @@ impl Driver {
         }
         first?;
         loop {
-            if self.calls.is_empty() && self.returned.is_empty() && self.is_at_rest() {
+            if self.calls.is_empty() && self.returned.is_empty() && self.wanted.is_none() {
                 self.feed.set_rest(true);
                 if self.shared.leave(self.run.id(), &mut self.commands, &mut self.backlog) {
                     return Ok(Stopped::AtRest);
@@ -186,6 +203,7 @@ impl Driver {
             }
             match self.wait().await {
                 Happening::Interrupted => return Ok(Stopped::Interrupted),
+                Happening::Missed => return Err(missed()),
                 Happening::Returned(returned) => self.take_down(returned)?,
                 Happening::Asked(ask) => self.command(ask)?,
                 Happening::Time => {
@@ -196,16 +214,12 @@ impl Driver {
                 Happening::Disconnected => {
                     self.disconnected = None;
                     let command = Command::Cancel { reason: CancelReason::Disconnected };
-                    self.command(Ask { command, done: oneshot::channel().0 })?;
+                    self.command(Ask { command, done: oneshot::channel().0, request: None })?;
                 }
             }
             self.settle()?;
             self.commit().await?;
         }
-    }
-
-    fn is_at_rest(&self) -> bool {
-        matches!(decide(&self.run), Decision::Rest)
     }
 
     async fn wait(&mut self) -> Happening {
@@ -222,17 +236,19 @@ impl Driver {
             () = until(wake_at) => Happening::Time,
             () = fired(self.disconnected.as_mut()) => Happening::Disconnected,
             () = self.shared.interrupt.cancelled() => Happening::Interrupted,
+            () = self.period.over() => Happening::Missed,
         }
     }
 
     /// Turns a command into its event. A cancel stops the calls at once, before anything is written.
-    fn command(&mut self, Ask { command, done }: Ask) -> Result<(), JournalError> {
+    fn command(&mut self, Ask { command, done, request }: Ask) -> Result<(), JournalError> {
         match admit(&self.run, &command) {
             Ok(event) => {
                 if matches!(event, Some(Event::CancelRequested { .. })) {
                     self.calls.stop(|_| true);
                 }
                 self.acks.push(done);
+                self.requests.extend(request);
                 event.map_or(Ok(()), |event| self.record(event))
             }
             Err(refused) => {
@@ -276,11 +292,12 @@ impl Driver {
             match decide(&self.run) {
                 Decision::Record(event) => self.record(event)?,
                 Decision::Rest => {
-                    (self.wake_at, self.timer) = (None, None);
+                    (self.wanted, self.wake_at, self.timer) = (None, None, None);
                     return Ok(());
                 }
                 Decision::Await { calls, until } => {
                     if !self.announce(&calls)? {
+                        self.wanted = Some(calls.iter().map(|wanted| wanted.call).collect());
                         self.plan_waking(&calls, until);
                         return Ok(());
                     }
@@ -322,113 +339,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes the batch, then publishes it, tells who waits, and acts.
-    async fn commit(&mut self) -> Result<(), JournalError> {
-        if !self.batch.is_empty() {
-            let events = std::mem::take(&mut self.batch);
-            self.write(&events).await?;
-            self.log(&events);
-            self.feed.publish(&events);
-        }
-        for done in self.acks.drain(..) {
-            // Whoever asked may have gone.
-            let _ = done.send(Ok(()));
-        }
-        self.perform();
-        Ok(())
-    }
-
-    /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
-    /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
-    async fn write(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
-        let mut pause = RETRY.0;
-        let mut uncertain = false;
-        loop {
-            let write = self.write_once(events);
-            match self.while_calls_go_on(write).await {
-                Ok(lease) => {
-                    self.lease = Some(lease);
-                    return Ok(());
-                }
-                Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
-                    tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
-                    uncertain = true;
-                }
-                Err(JournalError::Conflict(_)) if uncertain && self.is_written(events).await => return Ok(()),
-                Err(other) => return Err(other),
-            }
-            let interrupt = self.shared.interrupt.clone();
-            tokio::select! {
-                () = self.while_calls_go_on(sleep(pause)) => pause = (pause * 2).min(RETRY.1),
-                () = interrupt.cancelled() => {
-                    return Err(JournalError::Unavailable("the process shuts down".to_owned()));
-                }
-            }
-        }
-    }
-
-    /// Waits for something while calls in flight are driven and commands are heard.
-    async fn while_calls_go_on<T>(&mut self, something: impl Future<Output = T>) -> T {
-        let mut something = std::pin::pin!(something);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut something => return done,
-                returned = self.calls.next() => self.returned.push_back(returned),
-                Some(ask) = self.commands.recv() => {
-                    if matches!(ask.command, Command::Cancel { .. }) {
-                        self.calls.stop(|_| true);
-                    }
-                    self.backlog.push_back(ask);
-                }
-            }
-        }
-    }
-
-    fn write_once(
-        &self,
-        events: &[Arc<Stored>],
-    ) -> impl Future<Output = Result<Lease, JournalError>> + Send + use<> {
-        let journal = self.shared.journal.clone();
-        let (run, state, lease) = (self.run.id().clone(), self.run.state(), self.lease);
-        let (crew, thread) = (self.run.crew().clone(), self.run.started().thread.clone());
-        let events = events.to_vec();
-        async move {
-            match lease {
-                Some(lease) => {
-                    journal.append(Append { run, lease, state, events }).await?;
-                    Ok(lease)
-                }
-                None => {
-                    let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
-                    journal.create(NewRun { run, crew, crew_hash, thread, state, events }).await
-                }
-            }
-        }
-    }
-
-    /// Whether an append of which we heard no good was made after all.
-    async fn is_written(&mut self, events: &[Arc<Stored>]) -> bool {
-        let Some(first) = events.first() else { return true };
-        let after = boathouse_core::ids::Seq(first.recorded.seq.0 - 1);
-        let found = self.shared.journal.read(self.run.id(), after, events.len() + 1).await;
-        found.is_ok_and(|found| {
-            found.len() == events.len() && found.iter().zip(events).all(|(kept, ours)| kept.json == ours.json)
-        })
-    }
-
-    fn log(&self, events: &[Arc<Stored>]) {
-        let run = self.run.id();
-        for stored in events {
-            let event = || String::from_utf8_lossy(&stored.json).into_owned();
-            if self.run.started().verbose {
-                tracing::info!(%run, event = event());
-            } else if tracing::enabled!(tracing::Level::DEBUG) {
-                tracing::debug!(%run, event = event());
-            }
-        }
-    }
-
     /// Starts the calls that were announced, and stops those that are not wanted any more.
     fn perform(&mut self) {
         for (wanted, work) in std::mem::take(&mut self.starts) {
@@ -458,13 +368,8 @@ impl Driver {
                 }
             }
         }
-        if !self.calls.is_empty() {
-            let wanted: Vec<CallId> = match decide(&self.run) {
-                Decision::Await { calls, .. } => calls.iter().map(|wanted| wanted.call).collect(),
-                Decision::Record(_) | Decision::Rest => Vec::new(),
-            };
-            self.calls.stop(|call| !wanted.contains(&call));
-        }
+        let wanted = self.wanted.as_deref().unwrap_or_default();
+        self.calls.stop(|call| !wanted.contains(&call));
     }
 
     /// Whether the run is in the journal.

@@ -23,13 +23,18 @@ use crate::feed::Watch;
 use crate::journal::{Journal, JournalError, RunQuery, RunRow};
 
 mod builder;
+mod keeper;
+pub(crate) mod period;
+pub(crate) mod requests;
 pub(crate) mod shared;
 mod takeover;
 mod view;
 
 pub use builder::EngineBuilder;
+pub use requests::{Done, RequestError};
 pub use view::{RunView, WaitView};
 
+use requests::OpenRequest;
 use shared::{Begun, Shared};
 
 /// Runs crews. Cheap to clone; all clones are one engine.
@@ -101,6 +106,9 @@ pub enum StartError {
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
+    /// Its idempotency key cannot be used.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The run could not be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -121,6 +129,9 @@ pub enum CommandError {
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
+    /// Its idempotency key cannot be used.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// It could not be recorded.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -147,6 +158,7 @@ impl Engine {
         let crew = Arc::new(crew);
         let source =
             serde_json::to_string(&crew.source).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        let _gate = self.shared().crews_gate.lock().await;
         self.shared().journal.put_crew(&crew.hash, &source).await?;
         if let Some(dir) = dir {
             self.shared().set_crew_dir(&crew.name, dir);
@@ -169,12 +181,12 @@ impl Engine {
 
     /// Starts a run. It is in the journal when this returns; dropping the future does not stop it.
     pub async fn start(&self, run: StartRun) -> Result<RunId, StartError> {
-        Ok(self.begin(run, None).await?.0)
+        Ok(self.begin(run, None, None).await?.0)
     }
 
     /// Starts a run and watches it from its first event, with deltas if `deltas`.
     pub async fn start_watched(&self, run: StartRun, deltas: bool) -> Result<(RunId, Watch), StartError> {
-        match self.begin(run, Some(deltas)).await? {
+        match self.begin(run, Some(deltas), None).await? {
             (run, Some(watch)) => Ok((run, watch)),
             (_, None) => Err(StartError::ShuttingDown),
         }
@@ -184,6 +196,7 @@ impl Engine {
         &self,
         start: StartRun,
         deltas: Option<bool>,
+        request: Option<OpenRequest>,
     ) -> Result<(RunId, Option<Watch>), StartError> {
         let settings = self.shared().settings.load();
         let Some(crew) = settings.crews.get(&start.crew).cloned() else {
@@ -221,7 +234,7 @@ impl Engine {
         let first = Recorded { seq: Seq(1), at: clock.now(), event: Event::RunStarted(Box::new(started)) };
         let run = Run::begin(id.clone(), crew, &first)
             .map_err(|error| StartError::Journal(JournalError::Corrupt(error.to_string())))?;
-        let begun = self.shared().begin(run, first, clock, deltas);
+        let begun = self.shared().begin(run, first, clock, deltas, request);
         let Begun { created, watch } = begun.ok_or(StartError::ShuttingDown)?;
         created.await.map_err(|_| StartError::ShuttingDown)??;
         Ok((id, watch))
@@ -229,8 +242,13 @@ impl Engine {
 
     /// One run; `None` if there is none.
     pub async fn run(&self, run: &RunId) -> Result<Option<RunView>, JournalError> {
+        self.run_at(run, Seq(u64::MAX)).await
+    }
+
+    /// One run as it was at an event, or as it is if it has not come so far; `None` if there is none.
+    pub async fn run_at(&self, run: &RunId, seq: Seq) -> Result<Option<RunView>, JournalError> {
         let Some(row) = self.shared().journal.run(run).await? else { return Ok(None) };
-        match self.shared().replay(&row).await {
+        match self.shared().replay(&row, seq).await {
             Ok(run) => Ok(Some(RunView::of(&run))),
             Err(JournalError::UnknownRun(_)) => Ok(None),
             Err(error) => Err(error),
@@ -269,7 +287,7 @@ impl Engine {
         wait: Option<WaitId>,
         answer: Answer,
     ) -> Result<(), CommandError> {
-        self.command(run, Command::Answer { wait, answer }).await
+        self.command(run, Command::Answer { wait, answer }, None).await
     }
 
     /// Tells a run to stop. Returns when the request is recorded; with `wait`, when the run has ended.
@@ -281,19 +299,19 @@ impl Engine {
         reason: CancelReason,
         wait: bool,
     ) -> Result<RunView, CommandError> {
-        self.command(run, Command::Cancel { reason }).await?;
+        self.command(run, Command::Cancel { reason }, None).await?;
         if wait { self.wait(run).await } else { self.view(run).await }
     }
 
     /// Pauses a run: calls in flight end, nothing new starts.
     pub async fn pause(&self, run: &RunId) -> Result<RunView, CommandError> {
-        self.command(run, Command::Pause).await?;
+        self.command(run, Command::Pause, None).await?;
         self.view(run).await
     }
 
     /// Lets a paused run go on.
     pub async fn resume(&self, run: &RunId) -> Result<RunView, CommandError> {
-        self.command(run, Command::Resume).await?;
+        self.command(run, Command::Resume, None).await?;
         self.view(run).await
     }
 
@@ -301,9 +319,14 @@ impl Engine {
         self.run(run).await?.ok_or_else(|| CommandError::UnknownRun(run.clone()))
     }
 
-    async fn command(&self, run: &RunId, command: Command) -> Result<(), CommandError> {
+    async fn command(
+        &self,
+        run: &RunId,
+        command: Command,
+        request: Option<OpenRequest>,
+    ) -> Result<(), CommandError> {
         let (done, outcome) = oneshot::channel();
-        self.shared().send(run, Ask { command, done })?;
+        self.shared().send(run, Ask { command, done, request })?;
         outcome.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
@@ -359,7 +382,7 @@ impl Engine {
                 let cancelled = shared.live().into_iter().map(|run| async move {
                     let reason = CancelReason::Shutdown;
                     // A run that ended in the meantime needs nothing.
-                    let _ = self.command(&run, Command::Cancel { reason }).await;
+                    let _ = self.command(&run, Command::Cancel { reason }, None).await;
                 });
                 futures_util::future::join_all(cancelled).await;
                 // What does not stop within its grace is interrupted.
@@ -368,6 +391,9 @@ impl Engine {
             shared.interrupt.cancel();
             shared.drivers.wait().await;
         }
+        shared.keepers_end.cancel();
+        shared.keepers.close();
+        shared.keepers.wait().await;
         shared.journal.close().await;
     }
 }

@@ -4,6 +4,7 @@
 //! and knows the last event. Nothing is performed, published or acknowledged before the append has returned.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
@@ -34,6 +35,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn append(&self, append: Append) -> Result<(), JournalError>;
 
     /// Takes the run: the epoch goes up by one and every older lease is void.
+    ///
+    /// [`JournalError::Held`] if another process holds it and has not missed its heartbeat.
     async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError>;
 
     /// Events after `after`, in order, at most `limit`. Empty for an unknown run.
@@ -45,11 +48,29 @@ pub trait Journal: Send + Sync + 'static {
     /// Runs, newest first.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError>;
 
-    /// Runs that are `queued` or `running`, oldest first: at start, those that must go on.
+    /// Runs that are `queued` or `running` and not held by another process, oldest first: those that must go on here.
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError>;
 
     /// Forgets a run and its events. Returns whether there was one.
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError>;
+
+    /// What a request with this key did, if it was carried out within [`REQUESTS_KEPT`].
+    async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError>;
+
+    /// Forgets some of what `keep` does not keep, little at a time so that writes are not held up: ended runs, those
+    /// that ended first in front, and old request keys. Returns how many runs went; call it again until it is 0.
+    async fn prune(&self, keep: &Retention) -> Result<usize, JournalError>;
+
+    /// How long this process holds its runs after its last [`Journal::beat`]; `None` where nobody can take them from
+    /// it while it lives.
+    fn lease(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Says that this process lives, for all its runs at once.
+    async fn beat(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
 
     /// Keeps a crew's source under its hash. Keeping it again changes nothing.
     async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError>;
@@ -57,10 +78,13 @@ pub trait Journal: Send + Sync + 'static {
     /// The source kept under a hash.
     async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError>;
 
+    /// Forgets the sources of crews that no run uses, except these, if no other process may need them.
+    async fn drop_crews(&self, except: &[Arc<str>]) -> Result<(), JournalError>;
+
     /// Whether runs outlive the process.
     fn is_durable(&self) -> bool;
 
-    /// Answers quickly whether the journal can be written; for readiness.
+    /// Tries whether the journal can be written, by writing; for readiness.
     async fn check(&self) -> Result<(), JournalError>;
 
     /// Finishes what was accepted and closes. Later calls fail with [`JournalError::Closed`].
@@ -107,6 +131,25 @@ pub struct NewRun {
     pub state: RunState,
     /// Its first events; never empty.
     pub events: Vec<Arc<Stored>>,
+    /// The request that starts it: if one of this key was carried out already, [`JournalError::Repeated`].
+    pub request: Option<RequestKey>,
+}
+
+impl NewRun {
+    /// The row that the run begins with; `None` without events.
+    pub fn row(&self) -> Option<RunRow> {
+        let (first, last) = (self.events.first()?, self.events.last()?);
+        Some(RunRow {
+            run: self.run.clone(),
+            crew: self.crew.clone(),
+            crew_hash: self.crew_hash.clone(),
+            thread: self.thread.clone(),
+            state: self.state,
+            seq: last.recorded.seq,
+            created_at: first.recorded.at,
+            updated_at: last.recorded.at,
+        })
+    }
 }
 
 /// Events to add.
@@ -120,6 +163,75 @@ pub struct Append {
     pub state: RunState,
     /// The events; never empty.
     pub events: Vec<Arc<Stored>>,
+    /// Requests that these events carry out.
+    pub requests: Vec<RequestKey>,
+}
+
+/// How long a journal knows what a request with a key did.
+pub const REQUESTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A request that must not be carried out twice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// What the key counts for: a method and a path.
+    pub scope: String,
+    /// The client's word for the request.
+    pub key: String,
+    /// A fingerprint of the body.
+    pub body: String,
+}
+
+impl RequestKey {
+    /// The key of a request. Bodies that are the same JSON are the same body.
+    pub fn new(scope: impl Into<String>, key: impl Into<String>, body: &[u8]) -> RequestKey {
+        use sha2::Digest;
+        let json =
+            serde_json::from_slice::<serde_json::Value>(body).map(|json| json.to_string().into_bytes());
+        let digest = sha2::Sha256::digest(json.as_deref().unwrap_or(body));
+        let body = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        RequestKey { scope: scope.into(), key: key.into(), body }
+    }
+}
+
+/// What a request with a key did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoneRequest {
+    /// The fingerprint of its body.
+    pub body: String,
+    /// The run that it started or changed.
+    pub run: RunId,
+    /// The run's last event once it had been carried out.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Which ended runs are kept. Runs that have not ended always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Those that ended so long ago at most.
+    pub age: Duration,
+    /// So many at most, the last that ended.
+    pub runs: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { age: Duration::from_secs(30 * 24 * 60 * 60), runs: 100_000 }
+    }
+}
+
+impl Retention {
+    /// Runs that ended before this are too old.
+    fn ended_before(&self) -> Timestamp {
+        long_ago(self.age)
+    }
+}
+
+/// The time so long ago.
+fn long_ago(age: Duration) -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(now.saturating_sub(age).as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Leave to write to a run.
@@ -173,6 +285,12 @@ pub enum JournalError {
     /// Someone else wrote or holds the run.
     #[error("run {0} was written or claimed by another process")]
     Conflict(RunId),
+    /// Another process holds the run.
+    #[error("run {0} is held by another process")]
+    Held(RunId),
+    /// The request that should start this run was carried out before.
+    #[error("the request that should start run {0} was carried out before")]
+    Repeated(RunId),
     /// There is no such run.
     #[error("no run {0}")]
     UnknownRun(RunId),

@@ -26,11 +26,13 @@
 
 mod clock;
 pub mod crew_dir;
+pub mod crew_test;
 mod driver;
 pub mod engine;
 pub mod feed;
 pub mod journal;
 pub mod provider;
+pub mod schema;
 pub mod settings;
 mod sync;
 pub mod tool;

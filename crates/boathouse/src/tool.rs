@@ -16,7 +16,7 @@ use boathouse_core::run::event::CallEnd;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-mod arguments;
+pub(crate) mod arguments;
 mod builtin;
 pub mod call;
 pub mod command;

@@ -8,6 +8,10 @@ use boathouse::core::run::event::RunState;
 use boathouse::journal::contract::{self, append, new_run, replied};
 use boathouse::journal::{Append, Journal, MemoryJournal, NewRun, RunQuery};
 
+/// Longer than any test.
+#[cfg(feature = "sqlite")]
+const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
+
 mod memory {
     use super::*;
 
@@ -114,13 +118,36 @@ mod sqlite {
         contract::check_all(async || {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let path = folder.path().join(format!("{number}.db"));
-            Arc::new(SqliteJournal::open_shared(path).await.unwrap()) as Arc<dyn Journal>
+            Arc::new(SqliteJournal::open_shared(path, LEASE).await.unwrap()) as Arc<dyn Journal>
         })
         .await;
     }
 
     async fn other_connection(path: &Path) -> SqliteConnection {
         SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+    }
+
+    /// A process that was heard at this time, in milliseconds since 1970, and not since.
+    async fn not_heard_since(path: &Path, at: i64) {
+        let mut other = other_connection(path).await;
+        sqlx::query("UPDATE processes SET beat_at = $1").bind(at).execute(&mut other).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_back_holds_no_run_for_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let one = SqliteJournal::open_shared(&path, LEASE).await.unwrap();
+        let two = SqliteJournal::open_shared(&path, LEASE).await.unwrap();
+        let run = RunId::from("a");
+        one.create(new_run("a")).await.unwrap();
+        // Last heard when the clock said tomorrow.
+        not_heard_since(&path, i64::MAX / 2).await;
+        assert_eq!(two.unfinished().await.unwrap(), std::slice::from_ref(&run));
+        one.beat().await.unwrap();
+        assert_eq!(two.unfinished().await.unwrap(), []);
+        one.close().await;
+        two.claim(&run).await.unwrap();
     }
 
     async fn texts(journal: &dyn Journal, run: &str) -> Vec<String> {
@@ -268,7 +295,15 @@ mod sqlite {
             let refused = SqliteJournal::open(folder.path().join(name)).await;
             let why = refused.expect_err("the file is served").to_string();
             assert!(why.contains("another process serves") && why.contains("a.db"), "{why}");
+            let holder = format!("(pid {} on ", std::process::id());
+            assert!(
+                why.contains(&holder) && why.contains(" since 20"),
+                "who serves it, and since when: {why}"
+            );
         }
+        let refused =
+            SqliteJournal::open_shared(&path, LEASE).await.expect_err("it is not shared").to_string();
+        assert!(refused.contains("another process serves"), "{refused}");
         first.close().await;
         SqliteJournal::open(&path).await.unwrap();
     }
@@ -277,10 +312,15 @@ mod sqlite {
     async fn the_fence_holds_between_two_that_write_to_one_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let one = SqliteJournal::open_shared(&path).await.unwrap();
-        let two = SqliteJournal::open_shared(&path).await.unwrap();
+        let one = SqliteJournal::open_shared(&path, LEASE).await.unwrap();
+        let two = SqliteJournal::open_shared(&path, LEASE).await.unwrap();
         let run = RunId::from("a");
         let old = one.create(new_run("a")).await.unwrap();
+        let refused = two.claim(&run).await;
+        assert!(matches!(refused, Err(JournalError::Held(_))), "{refused:?}");
+        assert_eq!(two.unfinished().await.unwrap(), []);
+        not_heard_since(&path, 0).await;
+        assert_eq!(two.unfinished().await.unwrap(), ["a".into()]);
         let (lease, _) = two.claim(&run).await.unwrap();
         let late = one.append(append("a", old, vec![replied(2, "late")])).await;
         assert!(matches!(late, Err(JournalError::Conflict(_))), "{late:?}");
@@ -300,6 +340,7 @@ mod sqlite {
         assert_eq!(texts(&one, "a").await, expected);
         assert_eq!(texts(&two, "a").await, expected);
 
+        not_heard_since(&path, 0).await;
         let ((left, _), (right, _)) =
             tokio::try_join!(one.claim(&run), two.claim(&run)).expect("both may claim, one after the other");
         assert_ne!(left.epoch, right.epoch);
@@ -313,7 +354,7 @@ mod sqlite {
     async fn a_damaged_event_is_reported_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let journal = SqliteJournal::open_shared(&path).await.unwrap();
+        let journal = SqliteJournal::open_shared(&path, LEASE).await.unwrap();
         let lease = journal.create(new_run("a")).await.unwrap();
         journal.append(append("a", lease, (2..=4).map(|seq| replied(seq, "x")).collect())).await.unwrap();
         let mut other = other_connection(&path).await;

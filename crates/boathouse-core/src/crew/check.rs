@@ -9,12 +9,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::file::{At, Problems, Said, View, keys, validate};
-use super::problem::{Problem, Severity};
+use super::problem::{Code, Problem, Severity};
 use super::yaml::{self, Node, Place, Yaml};
 use super::{AgentIx, Crew, GroupIx, HandoffStyle, Route, Settings, Source, ToolSpec};
 
 mod advice;
 mod agents;
+mod endings;
+mod limits;
 mod routing;
 mod tools;
 
@@ -55,7 +57,7 @@ pub fn check(source: &Source, fallback_name: &str, catalog: &Catalog) -> Checked
     if root.is_none() && !source.contains_key(CREW_FILE) {
         let message = "the file is missing".to_owned();
         let hint = Some("a crew needs a `crew.yaml` that lists its agents".to_owned());
-        problems.of_file(Severity::Error, "missing_file", CREW_FILE, message, hint);
+        problems.of_file(Severity::Error, Code::MissingFile, CREW_FILE, message, hint);
     }
     // Where the file says nothing that can be read, nothing is missing in it.
     let readable = root.is_some_and(|root| root.entries().is_some());
@@ -90,7 +92,7 @@ fn read<'a>(source: &'a Source, problems: &mut Problems<'a>) -> BTreeMap<&'a str
         let table = match file.as_str() {
             CREW_FILE => Some(&keys::CREW),
             file if file.starts_with(AGENTS_DIR) => Some(&keys::AGENT),
-            // The provider that reads it knows what it means; here only its syntax is checked.
+            // The provider that reads it knows what it means; here only its syntax and its agents are checked.
             SCRIPT_FILE => None,
             _ => continue,
         };
@@ -98,10 +100,14 @@ fn read<'a>(source: &'a Source, problems: &mut Problems<'a>) -> BTreeMap<&'a str
         for fault in faults {
             problems.fault(file, fault);
         }
-        let (Some(tree), Some(table)) = (tree, table) else { continue };
+        let Some(tree) = tree else { continue };
+        let Some(table) = table else {
+            trees.insert(file.as_str(), tree);
+            continue;
+        };
         if tree.is_null() {
             let hint = Some(format!("it describes {}: write its keys, or remove the file", table.what));
-            problems.of_file(Severity::Error, "empty_file", file, "the file is empty".to_owned(), hint);
+            problems.of_file(Severity::Error, Code::EmptyFile, file, "the file is empty".to_owned(), hint);
             continue;
         }
         validate(&tree, &super::file::Kind::Map(table), file, file, problems);
@@ -125,6 +131,8 @@ struct Names<'a> {
     vars: BTreeSet<&'a str>,
     /// Variables that some template uses.
     in_templates: BTreeSet<String>,
+    /// Whether something that could be a route leads nowhere: then nobody can say what is reached.
+    lost: bool,
     /// Agents whose file is there but cannot be used: that has been said, and no more is said about them.
     broken: BTreeSet<&'a str>,
 }
@@ -140,6 +148,7 @@ impl<'a> Check<'a> {
     ) -> Option<Crew> {
         let roster = self.roster(source, crew_file, readable, trees);
         self.group_names(crew_file);
+        self.names.lost |= self.problems.any_error();
         let settings = self.settings(crew_file);
         let vars = self.vars(crew_file);
         let defined = self.defined_tools(crew_file);
@@ -154,7 +163,7 @@ impl<'a> Check<'a> {
         let signals_at = self.routing(crew_file, &roster, &mut agents);
         self.unused_tools(&shelf);
         let entry = match crew_file.text("entry_point").filter(|said| !said.value.is_empty()) {
-            Some(said) => self.find_agent(said, "unknown_agent"),
+            Some(said) => self.find_agent(said, Code::UnknownAgent),
             None => agents
                 .iter()
                 .position(|agent| !agent.terminal)
@@ -175,6 +184,7 @@ impl<'a> Check<'a> {
             settings,
             vars,
         };
+        self.script(trees.get(SCRIPT_FILE));
         self.advise(&crew, crew_file, &roster, &signals_at);
         (!crew.agents.is_empty()).then_some(crew)
     }
@@ -194,8 +204,8 @@ impl<'a> Check<'a> {
         let message = format!("the crew's name {fault}");
         let hint = Some("write a `name:` that can stand in an address".to_owned());
         match said {
-            Some(said) => self.problems.error(said.at, "invalid_name", message, hint),
-            None => self.problems.of_file(Severity::Error, "invalid_name", CREW_FILE, message, hint),
+            Some(said) => self.problems.error(said.at, Code::InvalidName, message, hint),
+            None => self.problems.of_file(Severity::Error, Code::InvalidName, CREW_FILE, message, hint),
         }
         name.to_owned()
     }
@@ -213,7 +223,7 @@ impl<'a> Check<'a> {
                 "the shortest pause between attempts, {} ms, exceeds the longest, {} ms",
                 backoff.0, backoff.1
             );
-            self.problems.error(at, "out_of_range", message, None);
+            self.problems.error(at, Code::OutOfRange, message, None);
         }
         let text = |name| view.text(name).map(|said| said.value.to_owned()).filter(|text| !text.is_empty());
         Settings {
@@ -241,11 +251,16 @@ impl<'a> Check<'a> {
         for (name, value) in view.entries() {
             if advice::BUILT_IN.contains(&name.value) || routing::IN_TEMPLATES.contains(&name.value) {
                 let message = format!("`{}` means something else in prompts or templates", name.value);
-                self.problems.error(name.at, "invalid_name", message, Some("choose another name".to_owned()));
+                self.problems.error(
+                    name.at,
+                    Code::InvalidName,
+                    message,
+                    Some("choose another name".to_owned()),
+                );
             } else if !is_identifier(name.value) {
                 let message = format!("`{}` cannot be a placeholder's name", name.value);
                 let hint = Some("letters, digits and `_`, beginning with a letter or `_`".to_owned());
-                self.problems.error(name.at, "invalid_name", message, hint);
+                self.problems.error(name.at, Code::InvalidName, message, hint);
             } else {
                 self.names.vars.insert(name.value);
                 vars.insert(name.value.to_owned(), value.text().map(str::to_owned));
@@ -254,11 +269,26 @@ impl<'a> Check<'a> {
         vars
     }
 
+    /// Rules of the script for agents that the crew does not have.
+    fn script(&mut self, script: Option<&'a Node>) {
+        let Some(node) = script else { return };
+        for node in (View { file: SCRIPT_FILE, node }).items("rules") {
+            let Some(agent) = (View { file: SCRIPT_FILE, node }).text("agent") else { continue };
+            if self.names.agents.contains_key(agent.value) || self.names.broken.contains(agent.value) {
+                continue;
+            }
+            let hint = self.problems.suggest(agent.value, self.names.agents.keys().copied());
+            let message = format!("no agent is named `{}`: this rule never answers", agent.value);
+            self.problems.warn(agent.at, Code::UnknownAgent, message, hint);
+        }
+    }
+
     /// The agent that a name stands for; reports an unknown one.
-    fn find_agent(&mut self, name: Said<'a, &'a str>, code: &'static str) -> Option<AgentIx> {
+    fn find_agent(&mut self, name: Said<'a, &'a str>, code: Code) -> Option<AgentIx> {
         if let Some(ix) = self.names.agents.get(name.value) {
             return Some(*ix);
         }
+        self.names.lost = true;
         if !self.names.broken.contains(name.value) {
             let hint = if self.names.groups.contains_key(name.value) {
                 Some("that is a parallel group; only an agent can stand here".to_owned())
@@ -278,11 +308,12 @@ impl<'a> Check<'a> {
         if let Some(ix) = self.names.groups.get(name.value) {
             return Some(Route::Group(*ix));
         }
+        self.names.lost = true;
         if !self.names.broken.contains(name.value) {
             let known = self.names.agents.keys().chain(self.names.groups.keys()).copied();
             let hint = self.problems.suggest(name.value, known);
             let message = format!("no agent or parallel group named `{}`", name.value);
-            self.problems.error(name.at, "unknown_target", message, hint);
+            self.problems.error(name.at, Code::UnknownTarget, message, hint);
         }
         None
     }

@@ -4,10 +4,12 @@
 //! the wrong type, out of range, missing, or without effect. [`View`] then reads values, and gives `None` for
 //! whatever is absent or was reported. Names are not resolved here.
 
+use super::problem::Code;
 use super::yaml::{Node, Yaml};
 
 pub mod keys;
 mod problems;
+pub mod schema;
 mod view;
 
 pub use problems::{At, MAX_PROBLEMS, Problems};
@@ -74,6 +76,8 @@ pub enum Kind {
 /// The keys of a map.
 #[derive(Debug)]
 pub struct Table {
+    /// One word for the map, for programs: `agent`.
+    pub name: &'static str,
     /// What the map describes, for people: `an agent`.
     pub what: &'static str,
     /// Its keys.
@@ -89,21 +93,56 @@ pub struct Key {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// What it does.
+    /// What it takes in words that say more than its kind; empty if there are none.
+    pub takes: &'static str,
+    /// What counts where it is not written, for people; empty if that goes without saying.
+    pub default: &'static str,
+    /// What it is for, for people: a fragment without a full stop, as `names the crew`.
+    pub says: &'static str,
+    /// Whether it acts.
     pub does: Does,
 }
 
-/// What a key does.
+impl Key {
+    /// The same, with what it takes in words.
+    pub const fn takes(self, takes: &'static str) -> Key {
+        Key { takes, ..self }
+    }
+
+    /// The same, with what counts where it is not written.
+    pub const fn or(self, default: &'static str) -> Key {
+        Key { default, ..self }
+    }
+
+    /// Why it does nothing; `None` if it acts.
+    pub fn idle(&self) -> Option<&'static str> {
+        match self.does {
+            Does::Nothing(why) | Does::NotYet(why) => Some(why),
+            Does::Acts | Does::Needed | Does::NeededByCheck | Does::Note => None,
+        }
+    }
+
+    /// Whether the map makes no sense without it.
+    pub fn is_needed(&self) -> bool {
+        matches!(self.does, Does::Needed | Does::NeededByCheck)
+    }
+}
+
+/// Whether a key acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
-    /// What the documentation says.
+    /// As its documentation says.
     Acts,
     /// The same, and the map makes no sense without it.
     Needed,
+    /// The same; the check of the whole crew tells when it is missing, because it knows what to write.
+    NeededByCheck,
     /// Nothing; it is a note for whoever reads the file.
     Note,
     /// Nothing, for this reason.
     Nothing(&'static str),
+    /// Nothing so far, for this reason.
+    NotYet(&'static str),
 }
 
 /// Holds a value against what it must be, and reports everything that is not.
@@ -111,7 +150,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
     let at = At { file, place: node.at };
     let wrong = |problems: &mut Problems<'_>, wanted: &str| {
         let message = format!("`{name}` must be {wanted}, not {}", node.kind());
-        problems.error(at, "wrong_type", message, None);
+        problems.error(at, Code::WrongType, message, None);
     };
     // A key without a value is as good as absent.
     if node.is_null() {
@@ -125,7 +164,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
                 {
                     let message =
                         format!("`{name}` contains the control character U+{:04X}", u32::from(control));
-                    problems.error(at, "control_character", message, None);
+                    problems.error(at, Code::ControlCharacter, message, None);
                 }
             }
             None => wrong(problems, "a text"),
@@ -157,8 +196,8 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
         },
         Kind::Seconds { default } => match node.number() {
             Some(0.0) => zero(problems, at, name, default),
-            Some(number) if !(0.001..=MAX_SECONDS).contains(&number) => {
-                out_of_range(problems, at, name, number, 0.001, MAX_SECONDS);
+            Some(number) if !(MIN_SECONDS..=MAX_SECONDS).contains(&number) => {
+                out_of_range(problems, at, name, number, MIN_SECONDS, MAX_SECONDS);
             }
             Some(_) => {}
             None => wrong(problems, "a number of seconds"),
@@ -168,7 +207,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
             Some(word) => {
                 let message = format!("`{name}` is {}, not `{word}`", one_of(words));
                 let hint = problems.suggest(word, words.iter().copied());
-                problems.error(at, "unknown_choice", message, hint);
+                problems.error(at, Code::UnknownChoice, message, hint);
             }
             None => wrong(problems, &one_of(words)),
         },
@@ -178,7 +217,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
                     if node.is_null() && !matches!(item, Kind::TextOrNull) {
                         let at = At { file, place: node.at };
                         let message = format!("an item of `{name}` is empty");
-                        problems.error(at, "wrong_type", message, Some("remove the item".to_owned()));
+                        problems.error(at, Code::WrongType, message, Some("remove the item".to_owned()));
                     }
                     validate(node, item, file, name, problems);
                 }
@@ -211,7 +250,12 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
             match (fitting, node.text()) {
                 (Some(Kind::Choice(words)), Some(word)) if !words.contains(&word) => {
                     let hint = problems.suggest(word, words.iter().copied());
-                    problems.error(at, "unknown_choice", format!("`{name}` is {what}, not `{word}`"), hint);
+                    problems.error(
+                        at,
+                        Code::UnknownChoice,
+                        format!("`{name}` is {what}, not `{word}`"),
+                        hint,
+                    );
                 }
                 (Some(kind), _) => validate(node, kind, file, name, problems),
                 (None, _) => wrong(problems, what),
@@ -220,6 +264,8 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
     }
 }
 
+/// The shortest time that can be asked for.
+const MIN_SECONDS: f64 = 0.001;
 /// The longest time that can be asked for: 30 days.
 const MAX_SECONDS: f64 = 30.0 * 86_400.0;
 
@@ -233,7 +279,7 @@ fn out_of_range<T: std::fmt::Display>(
 ) {
     problems.error(
         at,
-        "out_of_range",
+        Code::OutOfRange,
         format!("`{name}` is {is}, but must lie between {min} and {max}"),
         None,
     );
@@ -243,7 +289,7 @@ fn zero(problems: &mut Problems<'_>, at: At<'_>, name: &str, default: &str) {
     let message = format!("`{name}: 0` means the default, which is {default}");
     problems.warn(
         at,
-        "zero_is_default",
+        Code::ZeroIsDefault,
         message,
         Some("write the value that you want, or remove the key".to_owned()),
     );
@@ -263,23 +309,29 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
         let at = At { file, place: entry.key_at };
         match table.keys.iter().find(|key| key.name == entry.key) {
             Some(key) => match key.does {
-                Does::Acts | Does::Needed => validate(&entry.value, &key.kind, file, key.name, problems),
+                Does::Acts | Does::Needed | Does::NeededByCheck => {
+                    validate(&entry.value, &key.kind, file, key.name, problems);
+                }
                 Does::Note => {}
                 Does::Nothing(why) => {
-                    problems.warn(at, "no_effect", format!("`{}` does nothing: {why}", key.name), None);
+                    problems.warn(at, Code::NoEffect, format!("`{}` does nothing: {why}", key.name), None);
+                }
+                Does::NotYet(why) => {
+                    let message = format!("`{}` is not enforced yet by this version: {why}", key.name);
+                    problems.warn(at, Code::NotYet, message, None);
                 }
             },
             // Free for the author: anchors and notes for other programs.
             None if entry.key.starts_with("x-") => {}
             None => {
-                let known = table.keys.iter().filter(|key| !matches!(key.does, Does::Nothing(_)));
+                let known = table.keys.iter().filter(|key| key.idle().is_none());
                 let mistaken = table.mistaken.iter().find(|(wrong, _)| *wrong == entry.key);
                 let hint = match mistaken {
                     Some((_, hint)) => Some((*hint).to_owned()),
                     None => problems.suggest(&entry.key, known.map(|key| key.name)),
                 };
                 let message = format!("{} has no key `{}`", table.what, entry.key);
-                problems.error(at, "unknown_key", message, hint);
+                problems.error(at, Code::UnknownKey, message, hint);
             }
         }
     }
@@ -287,7 +339,7 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
         let given = node.entries().unwrap_or_default().iter().find(|entry| entry.key == key.name);
         if given.is_none_or(|entry| entry.value.is_null()) {
             let at = At { file, place: given.map_or(node.at, |entry| entry.key_at) };
-            problems.error(at, "missing_key", format!("{} needs `{}`", table.what, key.name), None);
+            problems.error(at, Code::MissingKey, format!("{} needs `{}`", table.what, key.name), None);
         }
     }
 }

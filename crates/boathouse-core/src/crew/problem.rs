@@ -7,13 +7,17 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::yaml::Place;
 
+mod code;
+
+pub use code::Code;
+
 /// Something wrong with a crew's files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Whether the crew can run all the same.
     pub severity: Severity,
-    /// A stable word for it, such as `unknown_agent`.
-    pub code: &'static str,
+    /// A stable word for it.
+    pub code: Code,
     /// The file, relative to the crew's folder.
     pub file: String,
     /// From 1; 0 if it is about the whole file.
@@ -45,7 +49,7 @@ impl Problem {
     /// A problem of a whole file: it is missing, or cannot be read.
     pub fn of_file(
         severity: Severity,
-        code: &'static str,
+        code: Code,
         file: impl Into<String>,
         message: impl Into<String>,
         hint: Option<String>,
@@ -177,6 +181,13 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Brings problems into the order in which people read them: `crew.yaml` first, then file by file, in the order of the
+/// text.
+pub fn sort(problems: &mut [Problem]) {
+    let key = |p: &Problem| (p.code == Code::TooManyProblems, p.file != "crew.yaml");
+    problems.sort_by(|a, b| (key(a), &a.file, a.line, a.column).cmp(&(key(b), &b.file, b.line, b.column)));
+}
+
 /// All problems as people read them: one after the other, then a line that counts them. Empty for none.
 pub fn render(problems: &[Problem]) -> String {
     if problems.is_empty() {
@@ -205,7 +216,7 @@ mod tests {
     use super::*;
 
     fn problem(text: &str, place: Place) -> Problem {
-        Problem::of_file(Severity::Error, "unknown_agent", "crew.yaml", "no agent named `triag`", None)
+        Problem::of_file(Severity::Error, Code::UnknownAgent, "crew.yaml", "no agent named `triag`", None)
             .at(place, lines(text).get(place.line.wrapping_sub(1)).copied().unwrap_or(""))
     }
 

@@ -4,6 +4,8 @@
 //! where they stand, merge keys (`<<`) are applied. Bounded in depth and size, so that neither nesting nor aliases
 //! can exhaust memory. What is wrong is told as [`Fault`]s; after a syntax error there is no tree.
 
+use super::problem::Code;
+
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -68,7 +70,7 @@ pub struct Fault {
     /// Where.
     pub at: Place,
     /// A stable word for it.
-    pub code: &'static str,
+    pub code: Code,
     /// What.
     pub message: String,
     /// What to do.

@@ -32,6 +32,12 @@ impl Run {
         self.count_time(recorded);
         self.seq = recorded.seq;
         self.last_at = recorded.at.max(self.last_at);
+        match &recorded.event {
+            Event::TakenOver { .. } => self.takeovers += 1,
+            // A takeover leads to these by itself.
+            Event::CallStarted { .. } | Event::HistoryTrimmed { .. } => {}
+            _ => self.takeovers = 0,
+        }
         self.take_down(&recorded.event)
     }
 

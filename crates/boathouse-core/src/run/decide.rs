@@ -14,7 +14,7 @@ use super::branch::{Branch, Round, Slot, SlotState, Step};
 use super::event::{
     BranchEnd, CallEnd, Event, Outcome, PlannedCall, ReceiptLine, Target, Timer, Via, WaitFor,
 };
-use super::{Ending, OperatorPause, Phase, Run, group, prompt, signal, text_calls};
+use super::{Ending, MAX_TAKEOVERS, OperatorPause, Phase, Run, group, prompt, signal, text_calls};
 
 /// What a run does next.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,7 @@ pub fn decide(run: &Run) -> Decision {
             return end(run, Outcome::Cancelled { reason: *reason, receipt: receipt(run) });
         }
         Phase::Ending(Ending::TimedOut) => return Decision::Record(limit_reached(run, "timeout_seconds")),
+        Phase::Running if run.takeovers >= MAX_TAKEOVERS => return end(run, crash_loop()),
         Phase::Running => {}
     }
     match run.pause {
@@ -409,6 +410,14 @@ fn limit_reached(run: &Run, limit: &str) -> Event {
 
 fn ended(run: &Run, outcome: Outcome) -> Event {
     Event::RunEnded { outcome, usage: run.usage }
+}
+
+fn crash_loop() -> Outcome {
+    let error = format!(
+        "{MAX_TAKEOVERS} processes in a row ended while they drove this run, without a step forward: one of its calls \
+         may be what ends them"
+    );
+    Outcome::Failed { code: "crash_loop".to_owned(), error }
 }
 
 fn end(run: &Run, outcome: Outcome) -> Decision {

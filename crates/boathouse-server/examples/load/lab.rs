@@ -203,6 +203,17 @@ pub(crate) struct Driven {
 /// Drives `runs` runs with so many clients, each with one connection and one run at a time. With as many clients as
 /// runs all begin at once.
 pub(crate) async fn drive(address: SocketAddr, door: Door, clients: usize, runs: u64) -> Result<Driven> {
+    drive_in_steps(address, door, clients, runs, Duration::ZERO).await
+}
+
+/// The same, where the clients begin one after the other, `ramp` between the first and the last.
+pub(crate) async fn drive_in_steps(
+    address: SocketAddr,
+    door: Door,
+    clients: usize,
+    runs: u64,
+    ramp: Duration,
+) -> Result<Driven> {
     let mut connections = Vec::with_capacity(clients);
     for _ in 0..clients {
         connections.push(Connection::open(address).await?);
@@ -210,9 +221,11 @@ pub(crate) async fn drive(address: SocketAddr, door: Door, clients: usize, runs:
     let next = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut working = JoinSet::new();
-    for mut connection in connections {
+    for (place, mut connection) in connections.into_iter().enumerate() {
         let next = next.clone();
+        let start = began + ramp.mul_f64(place as f64 / clients as f64);
         working.spawn(async move {
+            tokio::time::sleep_until(start.into()).await;
             let mut seen = Vec::new();
             let mut errors = Vec::new();
             loop {

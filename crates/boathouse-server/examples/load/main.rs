@@ -59,6 +59,9 @@ enum Command {
         /// How often each server is measured, in turn
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// All begin at the same moment, instead of one after the other within a second
+        #[arg(long)]
+        together: bool,
     },
     /// Memory of an idle server, and time to the first request served
     Idle {
@@ -101,7 +104,9 @@ async fn main() -> Result<()> {
     let done = match args.command {
         Command::Upstream | Command::Relay { .. } => Ok(()),
         Command::Cpu { runs, clients } => scenario::cpu::run(&lab, runs, clients).await,
-        Command::Latency { runs, rounds } => scenario::latency::run(&lab, runs, rounds).await,
+        Command::Latency { runs, rounds, together } => {
+            scenario::latency::run(&lab, runs, rounds, together).await
+        }
         Command::Idle { times } => scenario::idle::run(&lab, times).await,
         Command::Cancel { times } => scenario::cancel::run(&lab, times).await,
         Command::Leak { batches, runs } => scenario::leak::run(&lab, batches, runs).await,

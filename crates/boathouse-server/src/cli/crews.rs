@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anstyle::Style;
+use boathouse::core::crew::Source;
 use boathouse::core::crew::check::Catalog;
-use boathouse::core::crew::problem::{Problem, Severity, count, lines};
-use boathouse::core::crew::yaml::{self, Place};
+use boathouse::core::crew::problem::{Problem, count};
 use boathouse::crew_dir::{self, Loaded};
-use boathouse::provider::script;
 
 use super::exit::Failure;
 use super::paint::{self, BAD, BOLD, DIM, HINT, WARN};
@@ -23,7 +22,12 @@ pub(crate) struct Read {
 
 /// Reads and checks a crew.
 pub(crate) fn read(dir: &Path, catalog: &Catalog) -> Read {
-    let (mut crew, mut problems) = match crew_dir::load(dir, catalog) {
+    check(dir, crew_dir::read(dir), catalog)
+}
+
+/// Checks a crew whose files were read from a folder.
+pub(crate) fn check(dir: &Path, files: (Source, Vec<Problem>), catalog: &Catalog) -> Read {
+    let (mut crew, mut problems) = match crew_dir::load_files(dir, files, catalog) {
         Ok(mut loaded) => {
             let warnings = std::mem::take(&mut loaded.warnings);
             (Some(loaded), warnings)
@@ -34,51 +38,22 @@ pub(crate) fn read(dir: &Path, catalog: &Catalog) -> Read {
         // Command tools run there, wherever it is seen from.
         loaded.dir = std::path::absolute(dir).ok();
     }
-    if let Some(problem) = script_problem(dir) {
-        crew = None;
-        problems.push(problem);
-    }
     for problem in &mut problems {
         problem.file = dir.join(&problem.file).display().to_string();
     }
     Read { crew, problems }
 }
 
-/// What is wrong with the crew's script, if anything: the rules, where its YAML can be read.
-fn script_problem(dir: &Path) -> Option<Problem> {
-    let (source, _) = crew_dir::read(dir);
-    let text = source.get(script::FILE)?;
-    if !yaml::parse(text).1.is_empty() {
-        // The crew's check has told that.
-        return None;
-    }
-    let told = script::check(text).err()?;
-    let problem = |message: &str| {
-        let hint = Some("docs/scripted.md explains the keys".to_owned());
-        Problem::of_file(Severity::Error, "invalid_script", script::FILE, message, hint)
-    };
-    // `scripted.yaml:line:column: message`
-    let mut parts = told.strip_prefix(script::FILE).unwrap_or("").splitn(4, ':').skip(1);
-    let mut number = || parts.next().map(str::parse::<usize>);
-    let (line, column) = (number(), number());
-    match (line, column, parts.next()) {
-        (Some(Ok(line @ 1..)), Some(Ok(column)), Some(message)) => {
-            let source_line = lines(text).get(line - 1).copied().unwrap_or_default();
-            Some(problem(message.trim()).at(Place { line, column, length: 1 }, source_line))
-        }
-        _ => Some(problem(&told)),
-    }
-}
-
 /// Loads a crew that is to run. Errors are told on stderr, one by one; warnings only by their number.
 pub(crate) fn load(dir: &Path, catalog: &Catalog) -> Result<Loaded, Failure> {
     let Read { crew, problems } = read(dir, catalog);
     match crew {
-        Some(loaded) => {
+        Some(mut loaded) => {
             if !problems.is_empty() {
                 let dir = dir.display();
                 paint::warn(format!("{dir}: {}; `boathouse check {dir}` shows them", count(&problems)));
             }
+            loaded.warnings = problems;
             Ok(loaded)
         }
         None => {

@@ -13,7 +13,7 @@ use boathouse::feed::Watch;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::setup::{self, JournalChoice, Parts};
+use super::setup::{self, JournalChoice, Keeping, Parts};
 use super::signals::StopSignals;
 use super::{crews, paint};
 
@@ -23,6 +23,7 @@ mod transcript;
 
 use show::{Format, Show};
 use transcript::agent_name;
+pub(crate) use transcript::duration;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -96,7 +97,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     if input.trim().is_empty() {
         return Err(Failure::usage("the input is empty").hint("write it after the crew's folder, in quotes"));
     }
-    let engine = parts.start(&args.journal, Vec::new()).await?;
+    let engine = parts.start(&args.journal, Keeping::default(), Vec::new()).await?;
     let crew = engine.add_crew(crew).await.map_err(Failure::new)?;
     let start = StartRun {
         crew: crew.name.clone(),

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use boathouse::core::crew::check::Catalog;
 use boathouse::crew_dir::Loaded;
+use boathouse::journal::Retention;
 use boathouse_server::server::{self, ServerConfig};
+use boathouse_server::versions::Versions;
 use clap::Args;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure};
 use super::paint::BOLD;
-use super::setup::{JournalChoice, Parts};
+use super::setup::{JournalChoice, Keeping, Parts};
 use super::signals::StopSignals;
 use super::{crews, paint};
 
@@ -67,6 +69,18 @@ pub(crate) struct ServeArgs {
     /// Where runs are kept: `memory`, or an SQLite file
     #[arg(long, env = "BOATHOUSE_JOURNAL", value_name = "memory|FILE", default_value = "boathouse.db")]
     journal: JournalChoice,
+    /// Forget runs so many days after they ended; 0 keeps them for ever
+    #[arg(long, env = "BOATHOUSE_KEEP_DAYS", default_value_t = 30, value_name = "DAYS")]
+    keep_days: u32,
+    /// Keep so many ended runs at most; 0 keeps them all
+    #[arg(long, env = "BOATHOUSE_KEEP_RUNS", default_value_t = 100_000, value_name = "NUMBER")]
+    keep_runs: u32,
+    /// Let other servers that are started so serve the same file at the same time, for tests of crashes
+    #[arg(long)]
+    shared_file: bool,
+    /// With --shared-file: a server that was not heard for so long loses its runs to the others
+    #[arg(long, default_value_t = 15_000, value_name = "MS", requires = "shared_file", value_parser = clap::value_parser!(u64).range(200..=600_000))]
+    lease_ms: u64,
     /// Serve an address that other machines reach, although there are no accounts
     #[arg(long, env = "BOATHOUSE_NO_AUTH", value_parser = clap::builder::FalseyValueParser::new())]
     no_auth: bool,
@@ -81,6 +95,20 @@ pub(crate) struct ServeArgs {
         value_name = "ORIGIN"
     )]
     allowed_origins: Vec<String>,
+}
+
+impl ServeArgs {
+    fn keeping(&self) -> Keeping {
+        let or_no_bound = |number: u32, most: u64| if number == 0 { most } else { u64::from(number) };
+        let retention = Retention {
+            age: Duration::from_secs(or_no_bound(self.keep_days, u64::from(u32::MAX)) * 24 * 60 * 60),
+            runs: or_no_bound(self.keep_runs, i64::MAX as u64) as usize,
+        };
+        Keeping {
+            shared: self.shared_file.then(|| Duration::from_millis(self.lease_ms)),
+            retention: Some(retention),
+        }
+    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
@@ -103,17 +131,20 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
     let parts = Parts::new(args.model.as_deref())?;
     let catalog = parts.catalog();
     let crews = load_all(&args.dirs, &catalog)?;
-    let folders = args.dirs.iter().zip(&crews);
-    let folders =
-        folders.map(|(dir, loaded)| Folder::new(dir, &loaded.crew.name, &loaded.crew.hash)).collect();
+    let folders = args.dirs.iter().zip(&crews).map(|(dir, loaded)| Folder::new(dir, loaded)).collect();
+    let versions = Versions::default();
+    for Loaded { crew, warnings, .. } in &crews {
+        versions.loaded(&crew.name, &crew.hash, warnings.clone());
+    }
     let names: Vec<String> = crews.iter().map(|loaded| loaded.crew.name.clone()).collect();
     // Before the engine: a port that is taken must not set recovered runs going.
     let listener = listen(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Failure::new)?;
-    let engine = parts.start(&args.journal, crews).await?;
+    let engine = parts.start(&args.journal, args.keeping(), crews).await?;
     let config = ServerConfig {
         allowed_hosts: allowed_hosts(args.allowed_hosts, address.ip()),
         allowed_origins: args.allowed_origins,
+        versions: versions.clone(),
         ..ServerConfig::default()
     };
     announce(&names, address).map_err(|error| Failure::new(format!("cannot write to stdout: {error}")))?;
@@ -122,7 +153,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
     let mut serving = pin!(server::serve(listener, engine.clone(), config, stop.clone()));
     let ended = tokio::select! {
         done = &mut serving => Some(done),
-        never = reload::follow(&engine, folders, &catalog) => match never {},
+        never = reload::follow(&engine, &versions, folders, &catalog) => match never {},
         _ = signals.next() => None,
     };
     let stopping = async {

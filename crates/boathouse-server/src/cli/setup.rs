@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use boathouse::core::crew::check::Catalog;
 use boathouse::crew_dir::Loaded;
 use boathouse::engine::{Engine, StartError};
 use boathouse::journal::sqlite::SqliteJournal;
-use boathouse::journal::{Journal, JournalError};
+use boathouse::journal::{Journal, JournalError, Retention};
 use boathouse::provider::Providers;
 use boathouse::tool::Tools;
 
@@ -39,6 +40,15 @@ impl FromStr for JournalChoice {
     }
 }
 
+/// How runs are kept in a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keeping {
+    /// The lease, if other processes serve the same file.
+    pub(crate) shared: Option<Duration>,
+    /// Which ended runs are kept; `None` keeps all.
+    pub(crate) retention: Option<Retention>,
+}
+
 /// What crews are checked against and engines are made of.
 pub(crate) struct Parts {
     providers: Providers,
@@ -64,10 +74,20 @@ impl Parts {
     }
 
     /// An engine that serves the crews. Runs that a crash or a stop interrupted go on, which is told.
-    pub(crate) async fn start(self, choice: &JournalChoice, crews: Vec<Loaded>) -> Result<Engine, Failure> {
-        let mut builder = Engine::builder().providers(self.providers).tools(self.tools);
+    pub(crate) async fn start(
+        self,
+        choice: &JournalChoice,
+        keeping: Keeping,
+        crews: Vec<Loaded>,
+    ) -> Result<Engine, Failure> {
+        let mut builder =
+            Engine::builder().providers(self.providers).tools(self.tools).retention(keeping.retention);
         if let JournalChoice::File(file) = choice {
-            let journal = SqliteJournal::open(file).await.map_err(cannot_keep)?;
+            let journal = match keeping.shared {
+                None => SqliteJournal::open(file).await,
+                Some(lease) => SqliteJournal::open_shared(file, lease).await,
+            };
+            let journal = journal.map_err(cannot_keep)?;
             let recovered = journal.unfinished().await.map_err(cannot_keep)?;
             match recovered.len() {
                 0 => {}
@@ -93,6 +113,6 @@ pub(crate) fn cannot_start(error: StartError) -> Failure {
         StartError::UnknownCrew { .. } | StartError::UnknownAgent { .. } | StartError::EmptyInput => {
             Failure::usage(error)
         }
-        StartError::ShuttingDown | StartError::Journal(_) => Failure::new(error),
+        StartError::ShuttingDown | StartError::Request(_) | StartError::Journal(_) => Failure::new(error),
     }
 }

@@ -2,12 +2,21 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request;
-use boathouse::core::crew::{Aggregate, Crew, Join, OnError, Route, graph};
+use axum::response::IntoResponse;
+use boathouse::core::crew::{
+    Aggregate, Crew, Join, OnError, Route,
+    graph::{self, Graph},
+};
 use serde_json::{Value, json};
+
+use tokio::task::spawn_blocking;
 
 use super::App;
 use super::error::{Code, Problem};
+use crate::svg::{TooLarge, svg};
+use crate::versions::Files;
 
 /// The crew's name in the path.
 pub(crate) struct CrewName(pub(crate) String);
@@ -42,12 +51,47 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
     Json(json!({ "crews": crews }))
 }
 
-/// `GET /v1/crews/{crew}`: its agents, groups, tools, limits and graph.
+/// `GET /v1/crews/{crew}`: its agents, groups, tools, limits and graph, its versions, and the problems of its files.
 pub(crate) async fn show(State(app): State<App>, CrewName(name): CrewName) -> Result<Json<Value>, Problem> {
     match app.engine().crew(&name) {
-        Some(crew) => Ok(Json(definition(&crew))),
+        Some(crew) => {
+            let mut shown = definition(&crew);
+            let Files { versions, problems } = app.config().versions.of(&name);
+            shown["versions"] = json!(versions);
+            shown["problems"] = json!(problems);
+            Ok(Json(shown))
+        }
         None => Err(unknown_crew(&name)),
     }
+}
+
+/// The picture may use its own styles and nothing else, also where it is opened by itself.
+const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+
+/// `GET /v1/crews/{crew}/graph.svg`: its routing as a picture.
+pub(crate) async fn picture(
+    State(app): State<App>,
+    CrewName(name): CrewName,
+) -> Result<impl IntoResponse, Problem> {
+    let crew = app.engine().crew(&name).ok_or_else(|| unknown_crew(&name))?;
+    // A large crew takes a while. If the client leaves, the rest is done for nobody, which the budget bounds.
+    let drawn = spawn_blocking(move || svg(&Graph::of(&crew))).await;
+    let picture = drawn
+        .map_err(|error| {
+            tracing::error!(%error, crew = name, "a crew could not be drawn");
+            Problem::new(Code::Internal, "the crew could not be drawn")
+        })?
+        .map_err(|error: TooLarge| {
+            Problem::new(Code::GraphTooLarge, error.to_string())
+                .hint("`graph.mermaid` of GET /v1/crews/{crew} has it as text")
+        })?;
+    let headers = [
+        (CONTENT_TYPE, "image/svg+xml"),
+        (CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, picture))
 }
 
 pub(crate) fn unknown_crew(name: &str) -> Problem {
@@ -122,7 +166,7 @@ fn definition(crew: &Crew) -> Value {
         "agents": agents,
         "groups": groups,
         "tools": tools,
-        "graph": { "mermaid": graph::mermaid(crew) },
+        "graph": { "mermaid": graph::mermaid(&Graph::of(crew)) },
         "limits": {
             "max_handoffs": crew.settings.max_handoffs,
             "max_rounds": crew.settings.max_rounds,

@@ -64,7 +64,7 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("origin"));
-        let exposed = HeaderValue::from_static("location, x-request-id");
+        let exposed = HeaderValue::from_static("location, x-request-id, idempotent-replayed");
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
@@ -75,7 +75,7 @@ fn preflight_answer() -> Response {
     let headers = response.headers_mut();
     let methods = HeaderValue::from_static("GET, POST, DELETE");
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let names = HeaderValue::from_static("content-type, last-event-id, x-request-id");
+    let names = HeaderValue::from_static("content-type, last-event-id, x-request-id, idempotency-key");
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response

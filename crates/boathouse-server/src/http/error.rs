@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::run::admit::Refused;
-use boathouse::engine::{CommandError, StartError};
+use boathouse::engine::{CommandError, RequestError, StartError};
 use boathouse::journal::JournalError;
 use serde::Serialize;
 
@@ -87,6 +87,10 @@ codes! {
     WrongAnswer = "wrong_answer", 409, "The answer does not fit the wait";
     /// The run is not paused by an operator.
     NotPaused = "not_paused", 409, "The run is not paused";
+    /// The idempotency key was used for a request with another body.
+    KeyReused = "idempotency_key_reused", 409, "The idempotency key stands for another request";
+    /// The request with this idempotency key is being carried out.
+    KeyInProgress = "idempotency_key_in_progress", 409, "The request is being carried out";
     /// The run was written by somebody else at the same time.
     RunConflict = "run_conflict", 409, "The run was changed at the same time";
     /// The body is larger than the server takes.
@@ -95,6 +99,8 @@ codes! {
     UriTooLong = "uri_too_long", 414, "The address is too long";
     /// The content type is not JSON.
     NotJson = "not_json", 415, "The content type must be application/json";
+    /// The crew has more agents and routes than a picture can show.
+    GraphTooLarge = "graph_too_large", 422, "The crew is too large for a picture";
     /// Our fault.
     Internal = "internal", 500, "Internal error";
     /// The run was written by a newer version.
@@ -183,7 +189,10 @@ impl From<JournalError> for Problem {
         let detail = error.to_string();
         match error {
             JournalError::UnknownRun(_) => Problem::new(Code::UnknownRun, detail),
-            JournalError::Conflict(_) | JournalError::Exists(_) => {
+            JournalError::Conflict(_)
+            | JournalError::Held(_)
+            | JournalError::Repeated(_)
+            | JournalError::Exists(_) => {
                 Problem::new(Code::RunConflict, detail).hint("read the run again, then repeat the request")
             }
             JournalError::Unavailable(_) => {
@@ -210,6 +219,7 @@ impl From<StartError> for Problem {
                 Problem::new(Code::MissingField, detail).field("input").hint("say what the crew is asked")
             }
             StartError::ShuttingDown => shutting_down(),
+            StartError::Request(error) => error.into(),
             StartError::Journal(error) => error.into(),
         }
     }
@@ -223,8 +233,24 @@ impl From<CommandError> for Problem {
             CommandError::NotEnded(_) => Problem::new(Code::RunNotEnded, detail).hint("cancel the run first"),
             CommandError::Refused(refused) => refused_problem(&refused),
             CommandError::ShuttingDown => shutting_down(),
+            CommandError::Request(error) => error.into(),
             CommandError::Journal(error) => error.into(),
         }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Problem {
+        let detail = error.to_string();
+        let problem = match error {
+            RequestError::OtherBody => {
+                Problem::new(Code::KeyReused, detail).hint("choose a new key for each new request")
+            }
+            RequestError::InProgress => {
+                Problem::new(Code::KeyInProgress, detail).hint("try again in a moment")
+            }
+        };
+        problem.field("idempotency-key")
     }
 }
 

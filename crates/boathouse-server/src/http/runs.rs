@@ -11,15 +11,16 @@ use boathouse::core::message::{Author, Message, Usage};
 use boathouse::core::run::event::{
     Answer, CancelReason, OnDisconnect, Outcome, ReceiptLine, RunLimits, RunState,
 };
-use boathouse::engine::{CommandError, RunView, StartRun, WaitView};
-use boathouse::journal::{RunQuery, RunRow};
+use boathouse::engine::{CommandError, Done, RunView, StartRun, WaitView};
+use boathouse::feed::Watch;
+use boathouse::journal::{RequestKey, RunQuery, RunRow};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::crews::CrewName;
 use super::error::{Code, Problem};
 use super::input::{self, Fields, MAX_HISTORY, MAX_MESSAGE_BYTES, Query, invalid};
-use super::{App, door, stream};
+use super::{App, door, idempotency, stream};
 
 /// Runs on one page of a list.
 const MAX_PAGE: u64 = 200;
@@ -126,7 +127,16 @@ fn answer_with(status: StatusCode, view: &RunView) -> Response {
 }
 
 async fn view(app: &App, run: &RunId) -> Result<RunView, Problem> {
-    app.engine().run(run).await?.ok_or_else(|| unknown_run(run))
+    view_at(app, run, None).await
+}
+
+/// The run as it was at an event, or as it is now.
+async fn view_at(app: &App, run: &RunId, at: Option<Seq>) -> Result<RunView, Problem> {
+    let view = match at {
+        Some(seq) => app.engine().run_at(run, seq).await?,
+        None => app.engine().run(run).await?,
+    };
+    view.ok_or_else(|| unknown_run(run))
 }
 
 pub(crate) fn unknown_run(run: &RunId) -> Problem {
@@ -157,24 +167,57 @@ pub(crate) async fn start(
     let wait = query.flag("wait", false)?;
     let body = door::read_body(&app, &parts, body).await?;
     let start = read_start(crew, &body)?;
+    let key = idempotency::key(&parts, &body)?;
     let streams = wants_stream(&parts.headers);
-    let (run, mut response) = if streams {
-        let (run, watch) = app.engine().start_watched(start, true).await?;
-        (run, stream::native(&app, watch))
-    } else if wait {
-        // Whoever waits counts as a reader for as long as it waits.
-        let (run, _watch) = app.engine().start_watched(start, false).await?;
-        let rested = while_serving(&app, app.engine().wait(&run)).await?;
-        (run, answer_with(StatusCode::OK, &rested))
-    } else {
-        let run = app.engine().start(start).await?;
-        let view = view(&app, &run).await?;
-        (run, answer_with(StatusCode::ACCEPTED, &view))
+    // Whoever waits counts as a reader for as long as it waits.
+    let deltas = (streams || wait).then_some(streams);
+    let Begun { run, at, watch, replayed } = begin(&app, start, deltas, key).await?;
+    let mut response = match watch {
+        Some(watch) if streams => stream::native(&app, watch),
+        _ if wait => {
+            let rested = while_serving(&app, app.engine().wait(&run)).await?;
+            answer_with(StatusCode::OK, &rested)
+        }
+        _ => answer_with(StatusCode::ACCEPTED, &view_at(&app, &run, at).await?),
     };
+    idempotency::mark(&mut response, replayed);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/runs/{run}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// A run that was started, now or by an earlier request of the same key.
+struct Begun {
+    run: RunId,
+    /// The event at which the request had been carried out, if it has a key: what the answer shows does not change.
+    at: Option<Seq>,
+    watch: Option<Watch>,
+    replayed: bool,
+}
+
+/// Starts a run, or finds the one that the key has started; watches it from its first event, if `deltas` says so.
+async fn begin(
+    app: &App,
+    start: StartRun,
+    deltas: Option<bool>,
+    key: Option<RequestKey>,
+) -> Result<Begun, Problem> {
+    let engine = app.engine();
+    match (key, deltas) {
+        (None, None) => Ok(Begun { run: engine.start(start).await?, at: None, watch: None, replayed: false }),
+        (None, Some(deltas)) => {
+            let (run, watch) = engine.start_watched(start, deltas).await?;
+            Ok(Begun { run, at: None, watch: Some(watch), replayed: false })
+        }
+        (Some(key), deltas) => {
+            let (Done { run, seq, replayed }, mut watch) = engine.start_once(start, deltas, key).await?;
+            if let (None, Some(deltas)) = (&watch, deltas) {
+                watch = Some(engine.watch(&run, Seq(0), deltas).await?.ok_or_else(|| unknown_run(&run))?);
+            }
+            Ok(Begun { run, at: Some(seq), watch, replayed })
+        }
+    }
 }
 
 /// What becomes of a run, unless the server shuts down first: the run then goes on at the next start.
@@ -354,8 +397,19 @@ pub(crate) async fn answer(
     Query::parse_strict(parts.uri.query(), &[])?;
     let body = door::read_body(&app, &parts, body).await?;
     let (wait, answer) = read_answer(&body)?;
-    app.engine().answer(&run, wait, answer).await?;
-    Ok(answer_with(StatusCode::OK, &view(&app, &run).await?))
+    let (at, replayed) = match idempotency::key(&parts, &body)? {
+        None => {
+            app.engine().answer(&run, wait, answer).await?;
+            (None, false)
+        }
+        Some(key) => {
+            let done = app.engine().answer_once(&run, wait, answer, key).await?;
+            (Some(done.seq), done.replayed)
+        }
+    };
+    let mut response = answer_with(StatusCode::OK, &view_at(&app, &run, at).await?);
+    idempotency::mark(&mut response, replayed);
+    Ok(response)
 }
 
 /// Reads `{wait?, text}` or, for a call of which nobody knows whether it happened, `{wait?, rerun: true}`,

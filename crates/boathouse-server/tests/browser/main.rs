@@ -7,6 +7,8 @@ use boathouse::core::run::event::Answer;
 use crate::support::{console, crew, end, example, send};
 
 mod chromium;
+#[path = "../support/gate.rs"]
+mod gate;
 mod picture;
 mod support;
 
@@ -105,6 +107,16 @@ async fn what_models_and_tools_write_is_text() {
     assert!(page.run("document.title").await.as_str().unwrap().starts_with("completed"));
     let policy = page.run("fetch('/').then((page) => page.headers.get('content-security-policy'))").await;
     assert!(policy.as_str().unwrap().starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    end(world, page).await;
+}
+
+#[tokio::test]
+async fn a_crew_shows_how_its_runs_go() {
+    let Some((world, mut page)) = console(&[crew("hostile")]).await else { return };
+    page.until("document.querySelector('.graph summary')").await;
+    assert_eq!(page.count(".graph img").await, 0);
+    page.click(".graph summary").await;
+    page.until("document.querySelector('.graph img')?.naturalWidth > 0").await;
     end(world, page).await;
 }
 

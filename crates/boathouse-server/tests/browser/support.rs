@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
+
 use crate::chromium::{self, Page};
 
 /// The folder of a crew that only these tests run.
@@ -114,31 +116,6 @@ pub async fn send(page: &mut Page, request: &str) {
     page.write(request).await;
     page.press_enter(false).await;
     page.until("location.hash.startsWith('#run=')").await;
-}
-
-/// Returns when the test says so.
-struct Gate {
-    spec: Arc<ToolSpec>,
-    permits: Arc<Semaphore>,
-}
-
-impl Gate {
-    fn new(permits: Arc<Semaphore>) -> Gate {
-        let spec = ToolSpec::new("Gate", "Waits.", json!({"type": "object"})).effect(Effect::Read);
-        Gate { spec: Arc::new(spec), permits }
-    }
-}
-
-#[async_trait]
-impl Tool for Gate {
-    fn spec(&self) -> &Arc<ToolSpec> {
-        &self.spec
-    }
-
-    async fn call(&self, _arguments: &Value, _cx: &ToolCx) -> Result<String, ToolError> {
-        self.permits.acquire().await.map_err(|error| ToolError::Failed(error.to_string()))?.forget();
-        Ok("open".to_owned())
-    }
 }
 
 /// Nobody knows whether it pays.

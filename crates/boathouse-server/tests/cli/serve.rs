@@ -4,24 +4,24 @@ use rustix::process::Signal;
 
 use crate::support::{Crew, Going, boathouse, done, http};
 
-const SLOW: &str =
+pub(crate) const SLOW: &str =
     "name: desk\nagents: [{id: a, name: Al, model: any, system_prompt: x, is_terminal: true}]\n";
-const SLOW_SCRIPT: &str = "rules: [{delay_ms: 300000, reply: late}]";
+pub(crate) const SLOW_SCRIPT: &str = "rules: [{delay_ms: 300000, reply: late}]";
 
 /// The address in the line that a server prints.
-fn address(line: &str) -> String {
+pub(crate) fn address(line: &str) -> String {
     line.split_once("http://").unwrap().1.trim().to_owned()
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
 }
 
-fn start_run(address: &str, crew: &str) -> (u16, String) {
+pub(crate) fn start_run(address: &str, crew: &str) -> (u16, String) {
     post(address, &format!("/v1/crews/{crew}/runs"), r#"{"input":"hello"}"#)
 }
 
-fn post(address: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn post(address: &str, path: &str, body: &str) -> (u16, String) {
     http(
         address,
         &format!(
@@ -104,32 +104,6 @@ routing:
     assert!(events.contains("run_ended"), "{events}");
     let (_, view) = get(&address, &format!("/v1/runs/{id}"));
     assert!(view.contains("\"state\":\"completed\"") && view.contains("You said: blue"), "{view}");
-}
-
-#[test]
-fn a_crew_may_be_edited_while_it_is_served() {
-    let crew = Crew::new(SLOW, SLOW_SCRIPT);
-    let args = ["serve", "desk", "--model", "scripted", "--port", "0", "--journal", "memory"];
-    let mut going = Going::start(&mut crew.boathouse(&args));
-    let address = address(&going.line_with("Boathouse serves"));
-    let file = crew.dir.path().join("desk/crew.yaml");
-    let served = || {
-        assert_eq!(start_run(&address, "desk").0, 202);
-        get(&address, "/v1/crews/desk").1
-    };
-
-    std::fs::write(&file, format!("{SLOW}description: second\n")).unwrap();
-    going.error_with("crew desk has changed: new runs take its new version");
-    assert!(served().contains("second"));
-
-    std::fs::write(&file, format!("{SLOW}descripton: third\n")).unwrap();
-    going.error_with("did you mean `description`?");
-    going.error_with("crew desk has errors: its version before is served");
-    assert!(served().contains("second"));
-
-    std::fs::write(&file, format!("{}description: fourth\n", SLOW.replace("desk", "office"))).unwrap();
-    going.error_with("crew desk is now named `office`");
-    assert!(served().contains("second"));
 }
 
 #[test]

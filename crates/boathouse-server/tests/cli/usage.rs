@@ -13,6 +13,8 @@ fn help_shows_examples_and_exit_codes() {
         &["run", "--help"],
         &["check", "--help"],
         &["graph", "--help"],
+        &["new", "--help"],
+        &["schema", "--help"],
         &["serve", "--help"],
     ] {
         let help = done(&mut boathouse(command), "");

@@ -3,7 +3,11 @@
 
 mod console;
 mod door;
+#[path = "../support/gate.rs"]
+mod gate;
 mod go_endpoint;
+mod idempotency;
 mod runs;
+mod schemas;
 mod streams;
 mod support;

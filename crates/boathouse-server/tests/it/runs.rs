@@ -199,5 +199,9 @@ async fn crews_are_listed_and_shown() {
     assert_eq!(shown["agents"][0]["signals"][0], json!({"signal": "[DONE]", "to": null, "description": ""}));
     assert_eq!(shown["limits"]["max_handoffs"], 5);
     assert!(shown["graph"]["mermaid"].as_str().unwrap().starts_with("flowchart"), "{shown}");
+    let picture = server.get("/v1/crews/ask/graph.svg").await;
+    assert_eq!((picture.status, &picture.headers["content-type"]), (200, &"image/svg+xml".parse().unwrap()));
+    assert!(picture.text().contains("waits for an answer"), "{}", picture.text());
+    server.get("/v1/crews/nobody/graph.svg").await.is_problem(404, "unknown_crew");
     server.stop().await;
 }

@@ -22,6 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
+
 /// Long enough that no test sees its end.
 pub const NEVER_MS: u64 = 3_600_000;
 /// How long a test waits for what must come; only a failing test waits so long.
@@ -274,31 +276,6 @@ impl Tool for Echo {
     }
 }
 
-/// Returns when the test says so.
-struct Gate {
-    spec: Arc<ToolSpec>,
-    permits: Arc<Semaphore>,
-}
-
-impl Gate {
-    fn new(permits: Arc<Semaphore>) -> Gate {
-        let spec = ToolSpec::new("Gate", "Waits.", json!({"type": "object"})).effect(Effect::Read);
-        Gate { spec: Arc::new(spec), permits }
-    }
-}
-
-#[async_trait]
-impl Tool for Gate {
-    fn spec(&self) -> &Arc<ToolSpec> {
-        &self.spec
-    }
-
-    async fn call(&self, _arguments: &Value, _cx: &ToolCx) -> Result<String, ToolError> {
-        self.permits.acquire().await.map_err(|error| ToolError::Failed(error.to_string()))?.forget();
-        Ok("open".to_owned())
-    }
-}
-
 fn crews() -> Vec<Crew> {
     let done = |text: &str, route| Signal { text: text.into(), route, description: String::new() };
     let hello = agent("greeter", "Greeter");
@@ -358,7 +335,7 @@ fn agent(id: &str, name: &str) -> Agent {
 
 fn crew(name: &str, agent: Agent, script: &str) -> Crew {
     let (echo, gate) = (Echo::new(), Gate::new(Arc::new(Semaphore::new(0))));
-    let tools = [gate.spec, echo.0].map(|spec| ToolDef { spec, kind: ToolKind::Registered });
+    let tools = [gate.spec().clone(), echo.0].map(|spec| ToolDef { spec, kind: ToolKind::Registered });
     Crew {
         name: name.into(),
         description: format!("for tests: {name}"),

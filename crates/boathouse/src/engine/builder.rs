@@ -8,10 +8,11 @@ use boathouse_core::crew::check::Catalog;
 
 use crate::crew_dir::Loaded;
 use crate::journal::memory::MemoryJournal;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Retention};
 use crate::provider::Providers;
 use crate::tool::Tools;
 
+use super::shared::Recover;
 use super::{Engine, Inner, Shared};
 
 /// Puts an engine together. See [`Engine::builder`].
@@ -22,6 +23,7 @@ pub struct EngineBuilder {
     crews: Vec<Loaded>,
     cancel_grace: Duration,
     disconnect_grace: Duration,
+    retention: Option<Retention>,
 }
 
 impl EngineBuilder {
@@ -33,6 +35,7 @@ impl EngineBuilder {
             crews: Vec::new(),
             cancel_grace: Duration::from_secs(5),
             disconnect_grace: Duration::from_secs(5),
+            retention: Some(Retention::default()),
         }
     }
 
@@ -77,6 +80,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Which ended runs a durable journal keeps; `None` keeps all of them. Default: [`Retention::default`].
+    pub fn retention(mut self, retention: Option<Retention>) -> EngineBuilder {
+        self.retention = retention;
+        self
+    }
+
     /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on.
     pub async fn start(self) -> Result<Engine, JournalError> {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::new()));
@@ -87,8 +96,9 @@ impl EngineBuilder {
             engine.add_crew(crew).await?;
         }
         for run in engine.shared().journal.unfinished().await? {
-            engine.shared().recover(run);
+            engine.shared().recover(run, Recover::First);
         }
+        engine.shared().keep(self.retention);
         Ok(engine)
     }
 }

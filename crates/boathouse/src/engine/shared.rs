@@ -1,29 +1,33 @@
 //! What the engine and its drivers share, and which runs are being driven.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use boathouse_core::Run;
 use boathouse_core::crew::Crew;
 use boathouse_core::crew::check::Catalog;
 use boathouse_core::ids::{RunId, Seq};
 use boathouse_core::run::event::Recorded;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::driver::{Ask, Driver, Stopped};
 use crate::feed::{Feed, Watch};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, RequestKey};
 use crate::provider::Providers;
 use crate::settings::SharedSettings;
 use crate::tool::Tools;
 
-use super::CommandError;
+use super::period::Period;
+use super::requests::OpenRequest;
 use super::takeover::Waiting;
+use super::{CommandError, keeper};
 
 /// What the engine and its drivers share.
 pub(crate) struct Shared {
@@ -37,6 +41,13 @@ pub(crate) struct Shared {
     pub(crate) interrupt: CancellationToken,
     /// Owns the drivers.
     pub(crate) drivers: TaskTracker,
+    /// Through which this process holds its runs.
+    pub(crate) period: ArcSwap<Period>,
+    /// Owns what runs beside the drivers.
+    pub(super) keepers: TaskTracker,
+    pub(super) keepers_end: CancellationToken,
+    /// Held while a crew is added, and while sources that nothing uses are dropped.
+    pub(super) crews_gate: tokio::sync::Mutex<()>,
     table: Mutex<Table>,
 }
 
@@ -50,6 +61,19 @@ struct Table {
     /// Crew versions that some run uses.
     versions: HashMap<Arc<str>, Weak<Crew>>,
     dirs: HashMap<String, PathBuf>,
+    /// Runs that cannot go on here, as their logs cannot be read: they are not tried again by themselves.
+    given_up: HashSet<RunId>,
+    /// Requests that are being carried out, by scope and key.
+    requests: HashSet<(String, String)>,
+}
+
+/// Which runs to go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recover {
+    /// At the start.
+    First,
+    /// One that may have been tried before.
+    Again,
 }
 
 /// A run that was given a driver.
@@ -73,6 +97,7 @@ impl Shared {
         cancel_grace: Duration,
         disconnect_grace: Duration,
     ) -> Shared {
+        let period = Period::new(Instant::now(), journal.lease().map(keeper::lasts));
         Shared {
             journal,
             providers,
@@ -82,6 +107,10 @@ impl Shared {
             disconnect_grace,
             interrupt: CancellationToken::new(),
             drivers: TaskTracker::new(),
+            period: ArcSwap::from_pointee(period),
+            keepers: TaskTracker::new(),
+            keepers_end: CancellationToken::new(),
+            crews_gate: tokio::sync::Mutex::default(),
             table: Mutex::default(),
         }
     }
@@ -132,9 +161,33 @@ impl Shared {
         table.versions.insert(crew.hash.clone(), Arc::downgrade(crew));
     }
 
+    /// The hashes of crews that are served, and of those that a run of this process uses.
+    pub(super) fn crews_in_use(&self) -> Vec<Arc<str>> {
+        let mut hashes: Vec<_> = self.settings.crews().iter().map(|crew| crew.hash.clone()).collect();
+        let table = self.table();
+        let used = table.versions.iter().filter(|(_, version)| version.strong_count() > 0);
+        hashes.extend(used.map(|(hash, _)| hash.clone()));
+        hashes
+    }
+
     /// Takes a run off the table although commands may wait.
     pub(super) fn drop_out(&self, run: &RunId) {
         self.table().remove(run);
+    }
+
+    /// Remembers that a run cannot go on here until somebody asks for it.
+    pub(super) fn give_up(&self, run: &RunId) {
+        self.table().given_up.insert(run.clone());
+    }
+
+    /// Marks a request as being carried out; `None` if it is already.
+    pub(super) fn open_request(self: &Arc<Self>, key: RequestKey) -> Option<OpenRequest> {
+        let new = self.table().requests.insert((key.scope.clone(), key.key.clone()));
+        new.then(|| OpenRequest::new(self.clone(), key))
+    }
+
+    pub(super) fn close_request(&self, key: &RequestKey) {
+        self.table().requests.remove(&(key.scope.clone(), key.key.clone()));
     }
 
     /// The feed of a run that is driven or watched.
@@ -168,13 +221,14 @@ impl Shared {
         first: Recorded,
         clock: Clock,
         deltas: Option<bool>,
+        request: Option<OpenRequest>,
     ) -> Option<Begun> {
         let id = run.id().clone();
         let (created, when_created) = oneshot::channel();
         let (feed, commands) = self.table().enter(&id)?;
         let watch =
             deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
-        let mut driver = Driver::begin(self.clone(), run, first, clock, feed.clone(), commands);
+        let mut driver = Driver::begin(self.clone(), run, first, clock, feed.clone(), commands, request);
         let shared = self.clone();
         self.drivers.spawn(async move {
             let stopped = driver.drive(Some(created)).await;
@@ -198,10 +252,11 @@ impl Shared {
     }
 
     /// Goes on with a run from its log. Nothing happens if it is being driven.
-    pub(super) fn recover(self: &Arc<Self>, run: RunId) {
+    pub(super) fn recover(self: &Arc<Self>, run: RunId, which: Recover) {
         let entered = {
             let mut table = self.table();
-            if table.live.contains_key(&run) { None } else { table.enter(&run) }
+            let given_up = which == Recover::Again && table.given_up.contains(&run);
+            if given_up || table.live.contains_key(&run) { None } else { table.enter(&run) }
         };
         if let Some((feed, commands)) = entered {
             self.take_over(run, feed, Waiting { asks: VecDeque::new(), commands });

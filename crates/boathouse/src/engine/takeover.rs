@@ -33,6 +33,8 @@ impl Shared {
     pub(super) fn take_over(self: &Arc<Self>, run: RunId, feed: Arc<Feed>, mut waiting: Waiting) {
         let shared = self.clone();
         self.drivers.spawn(async move {
+            // What was claimed in a period is driven in it.
+            let period = shared.period.load_full();
             match shared.claim(&run, &mut waiting).await {
                 Ok(None) => feed.close(),
                 Ok(Some((claimed, lease))) => {
@@ -40,14 +42,33 @@ impl Shared {
                     let clock = Clock::new(claimed.last_at());
                     let taken_over = call::taken_over(&claimed);
                     let Waiting { asks, commands } = waiting;
-                    let mut driver =
-                        Driver::resume(shared.clone(), claimed, Some(lease), clock, feed.clone(), commands);
+                    let mut driver = Driver::resume(
+                        shared.clone(),
+                        claimed,
+                        Some(lease),
+                        period,
+                        clock,
+                        feed.clone(),
+                        commands,
+                    );
                     let stopped = driver.go_on(taken_over, asks).await;
                     shared.finish(&run, &feed, driver, &stopped);
                 }
                 Err(error) => {
-                    if !matches!(error, JournalError::UnknownRun(_)) {
-                        tracing::error!(%run, %error, "the run cannot go on");
+                    match error {
+                        // Forgotten or driven by another process meanwhile; tried again by the next scan.
+                        JournalError::UnknownRun(_) | JournalError::Held(_) => {}
+                        JournalError::Unavailable(_) | JournalError::Closed => {
+                            tracing::warn!(%run, %error, "the run cannot go on yet");
+                        }
+                        JournalError::Conflict(_)
+                        | JournalError::Repeated(_)
+                        | JournalError::Exists(_)
+                        | JournalError::Corrupt(_)
+                        | JournalError::NeedsUpgrade(_) => {
+                            tracing::error!(%run, %error, "the run cannot go on");
+                            shared.give_up(&run);
+                        }
                     }
                     shared.drop_out(&run);
                     feed.close();
@@ -65,7 +86,7 @@ impl Shared {
     ) -> Result<Option<(Run, crate::journal::Lease)>, JournalError> {
         let row = self.journal.run(id).await?.ok_or_else(|| JournalError::UnknownRun(id.clone()))?;
         if row.state.is_ended() {
-            let run = self.replay(&row).await?;
+            let run = self.replay(&row, row.seq).await?;
             loop {
                 waiting.answer(&run);
                 if self.leave(id, &mut waiting.commands, &mut waiting.asks) {
@@ -74,18 +95,18 @@ impl Shared {
             }
         }
         let (lease, row) = self.journal.claim(id).await?;
-        Ok(Some((self.replay(&row).await?, lease)))
+        Ok(Some((self.replay(&row, row.seq).await?, lease)))
     }
 
-    /// Reads a run from the journal.
-    pub(super) async fn replay(&self, row: &RunRow) -> Result<Run, JournalError> {
+    /// Reads a run from the journal, up to the event `last` if it comes so far.
+    pub(super) async fn replay(&self, row: &RunRow, last: Seq) -> Result<Run, JournalError> {
         let crew = self.version(&row.crew_hash, &row.crew).await?;
         let corrupt = |error: ReplayError| JournalError::Corrupt(error.to_string());
         let mut run: Option<Run> = None;
         loop {
             let after = run.as_ref().map_or(Seq(0), Run::seq);
             let page = self.journal.read(&row.run, after, PAGE).await?;
-            for stored in &page {
+            for stored in page.iter().take_while(|stored| stored.recorded.seq <= last) {
                 match &mut run {
                     None => {
                         let begun = Run::begin(row.run.clone(), crew.clone(), &stored.recorded);
@@ -94,7 +115,7 @@ impl Shared {
                     Some(run) => run.apply(&stored.recorded).map_err(corrupt)?,
                 }
             }
-            if page.len() < PAGE {
+            if page.len() < PAGE || page.last().is_some_and(|stored| stored.recorded.seq >= last) {
                 return run.ok_or_else(|| JournalError::UnknownRun(row.run.clone()));
             }
         }
@@ -120,7 +141,7 @@ impl Shared {
 impl Waiting {
     /// Answers the commands to a run that has ended.
     fn answer(&mut self, run: &Run) {
-        for Ask { command, done } in self.asks.drain(..) {
+        for Ask { command, done, .. } in self.asks.drain(..) {
             // Whoever asked may have gone.
             let _ = done.send(admit(run, &command).map(|_| ()).map_err(CommandError::Refused));
         }

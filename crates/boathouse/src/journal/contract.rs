@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "a check reports by panicking")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use boathouse_core::ids::{AgentId, BranchId, CallId, RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::message::{Finish, Reply, Usage};
@@ -20,7 +21,9 @@ use boathouse_core::run::event::{
 };
 use tokio::task::JoinSet;
 
-use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored};
+use super::{
+    Append, Journal, JournalError, Lease, NewRun, RequestKey, Retention, RunQuery, RunRow, Stored, long_ago,
+};
 
 /// Runs every check, one after the other. `make` gives a new, empty journal each time.
 ///
@@ -43,6 +46,10 @@ pub async fn check_all(make: impl AsyncFn() -> Arc<dyn Journal>) {
     unfinished_runs_come_oldest_first(make().await).await;
     a_deleted_run_is_gone(make().await).await;
     crews_are_kept_by_hash(make().await).await;
+    crews_that_no_run_uses_can_go(make().await).await;
+    a_request_starts_one_run(make().await).await;
+    a_request_is_kept_with_its_events(make().await).await;
+    of_ended_runs_the_oldest_go_and_live_ones_stay(make().await).await;
     appends_to_many_runs_do_not_mix(make().await).await;
     of_appends_to_one_run_exactly_one_wins(make().await).await;
     of_creates_of_one_run_exactly_one_wins(make().await).await;
@@ -106,12 +113,13 @@ pub fn new_run(run: &str) -> NewRun {
         thread: ThreadId::from("thread"),
         state: RunState::Running,
         events: vec![started(NOON, "hello")],
+        request: None,
     }
 }
 
 /// Events for a run in state `running`.
 pub fn append(run: &str, lease: Lease, events: Vec<Arc<Stored>>) -> Append {
-    Append { run: RunId::from(run), lease, state: RunState::Running, events }
+    Append { run: RunId::from(run), lease, state: RunState::Running, events, requests: Vec::new() }
 }
 
 async fn create(journal: &dyn Journal, run: NewRun) -> Lease {
@@ -479,6 +487,88 @@ pub async fn appends_to_many_runs_do_not_mix(journal: Arc<dyn Journal>) {
         expected.extend((2..=seq).map(|seq| replied(seq, &format!("{run} says {seq}"))));
         assert_eq!(log(&*journal, &run).await, expected, "the log of {run}");
     }
+}
+
+/// A source that a run uses, or that is named, stays.
+pub async fn crews_that_no_run_uses_can_go(journal: Arc<dyn Journal>) {
+    create(&*journal, new_run("a")).await;
+    journal.put_crew("served", "name: served").await.unwrap();
+    journal.drop_crews(&["served".into()]).await.unwrap();
+    assert!(journal.crew(HASH).await.unwrap().is_some(), "a run uses it");
+    assert!(journal.crew("served").await.unwrap().is_some(), "it is named");
+}
+
+/// The request that starts a run is kept with it, and a second run of it is refused.
+pub async fn a_request_starts_one_run(journal: Arc<dyn Journal>) {
+    let request = RequestKey::new("POST /a", "k", b"{}");
+    let now = long_ago(Duration::ZERO);
+    let new = |run: &str| NewRun {
+        request: Some(request.clone()),
+        events: vec![started(now, "hello")],
+        ..new_run(run)
+    };
+    assert_eq!(journal.request("POST /a", "k").await.unwrap(), None);
+    let made = match tokio::join!(journal.create(new("one")), journal.create(new("two"))) {
+        (Ok(_), Err(JournalError::Repeated(_))) => "one",
+        (Err(JournalError::Repeated(_)), Ok(_)) => "two",
+        both => panic!("exactly one is created: {both:?}"),
+    };
+    let again = journal.create(new("three")).await;
+    assert!(matches!(again, Err(JournalError::Repeated(_))), "{again:?}");
+    let done = journal.request("POST /a", "k").await.unwrap().unwrap();
+    assert_eq!((done.run.as_str(), done.seq, done.body), (made, Seq(1), request.body.clone()));
+    assert_eq!(journal.request("POST /b", "k").await.unwrap(), None, "a key counts for its address");
+    assert_eq!(listed(&*journal, RunQuery { limit: 9, ..RunQuery::default() }).await, [made]);
+    let other = NewRun { request: Some(RequestKey::new("POST /b", "k", b"{}")), ..new("other") };
+    journal.create(other).await.unwrap();
+}
+
+/// A request is kept with the events that carry it out, and not without them.
+pub async fn a_request_is_kept_with_its_events(journal: Arc<dyn Journal>) {
+    let lease = create(&*journal, new_run("a")).await;
+    let answer = |seq: u64| {
+        let event = Recorded { at: long_ago(Duration::ZERO), ..replied(seq, "x").recorded.clone() };
+        let requests = vec![RequestKey::new("POST /a/answer", "k", b"yes")];
+        Append { requests, ..append("a", lease, vec![Arc::new(Stored::new(event))]) }
+    };
+    let late = journal.append(answer(3)).await;
+    assert!(matches!(late, Err(JournalError::Conflict(_))), "{late:?}");
+    assert_eq!(journal.request("POST /a/answer", "k").await.unwrap(), None, "it was not carried out");
+    journal.append(answer(2)).await.unwrap();
+    let done = journal.request("POST /a/answer", "k").await.unwrap().unwrap();
+    assert_eq!((done.run.as_str(), done.seq), ("a", Seq(2)));
+}
+
+/// Retention by age and by number.
+pub async fn of_ended_runs_the_oldest_go_and_live_ones_stay(journal: Arc<dyn Journal>) {
+    let now = long_ago(Duration::ZERO);
+    create_at(&*journal, "live", Timestamp(1)).await;
+    // In the order in which they end.
+    for (run, hours) in [("e", 9), ("a", 5), ("d", 4), ("b", 3), ("c", 3)] {
+        let at = Timestamp(now.0 - hours * 3_600_000);
+        let lease = create_at(&*journal, run, at).await;
+        let event = Recorded { at, ..replied(2, "bye").recorded.clone() };
+        let end = append(run, lease, vec![Arc::new(Stored::new(event))]);
+        journal.append(Append { state: RunState::Completed, ..end }).await.unwrap();
+    }
+    let prune = async |hours: u64, runs: usize| {
+        let keep = Retention { age: Duration::from_secs(hours * 3600), runs };
+        let mut pruned = 0;
+        loop {
+            match journal.prune(&keep).await.unwrap() {
+                0 => return pruned,
+                some => pruned += some,
+            }
+        }
+    };
+    let left = async || listed(&*journal, RunQuery { limit: 99, ..RunQuery::default() }).await;
+    assert_eq!(prune(10, 5).await, 0);
+    assert_eq!(prune(8, 5).await, 1, "one is too old");
+    assert_eq!(prune(8, 1).await, 3, "three are too many");
+    assert_eq!(left().await, ["c", "live"]);
+    assert_eq!(log(&*journal, "b").await, []);
+    assert_eq!(prune(0, 0).await, 1);
+    assert_eq!(left().await, ["live"]);
 }
 
 /// Of many appends after the same event, one is written and all others conflict.

@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, Timestamp};
 use boathouse_core::run::event::RunState;
 
-use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored, follows};
+use super::{
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, REQUESTS_KEPT, RequestKey, Retention,
+    RunQuery, RunRow, Stored, follows, long_ago,
+};
 
 mod events;
 
@@ -19,7 +22,10 @@ use events::Events;
 pub const DEFAULT_ENDED_RUNS: usize = 10_000;
 
 /// Bytes of the events of ended runs that are kept.
-const ENDED_BYTES: usize = 32 * 1024 * 1024;
+const ENDED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Request keys that are kept.
+const REQUESTS: usize = 100_000;
 
 /// Crew sources that are kept although no run uses them.
 const UNUSED_CREWS: usize = 1_000;
@@ -27,8 +33,9 @@ const UNUSED_CREWS: usize = 1_000;
 /// Keeps events in memory. All methods return without waiting for anything but a short lock.
 ///
 /// Runs that have not ended are never dropped. Of the ended ones the newest are kept (10,000 unless
-/// [`MemoryJournal::keeping`] says otherwise, and at most 32 MiB of their events); with an older one go its events. Crew sources that no kept run uses
-/// are dropped once there are more than 1,000 of them, oldest first.
+/// [`MemoryJournal::keeping`] says otherwise, and at most 16 MiB of their events); with an older one go its events.
+/// Crew sources that no kept run uses are dropped once there are more than 1,000 of them, oldest first. Of request
+/// keys the newest 100,000 are known.
 #[derive(Debug)]
 pub struct MemoryJournal {
     keep_ended: usize,
@@ -46,6 +53,10 @@ struct Kept {
     /// Bytes of their events.
     ended_bytes: usize,
     crews: HashMap<Arc<str>, KeptCrew>,
+    /// By scope and key.
+    requests: HashMap<(String, String), DoneRequest>,
+    /// Their keys, oldest first.
+    requests_by_time: BTreeSet<(Timestamp, String, String)>,
     /// Counts ends and puts of crews, so that the oldest can be told.
     clock: u64,
 }
@@ -121,6 +132,26 @@ impl Kept {
         gone
     }
 
+    /// What a request did, if that is still known.
+    fn request(&self, scope: &str, key: &str, since: Timestamp) -> Option<&DoneRequest> {
+        let done = self.requests.get(&(scope.to_owned(), key.to_owned()));
+        done.filter(|done| done.at > since)
+    }
+
+    fn keep_request(&mut self, request: RequestKey, run: &RunId, seq: Seq, at: Timestamp) {
+        let RequestKey { scope, key, body } = request;
+        let done = DoneRequest { body, run: run.clone(), seq, at };
+        if let Some(before) = self.requests.insert((scope.clone(), key.clone()), done) {
+            self.requests_by_time.remove(&(before.at, scope.clone(), key.clone()));
+        }
+        self.requests_by_time.insert((at, scope, key));
+        while self.requests.len() > REQUESTS
+            && let Some((_, scope, key)) = self.requests_by_time.pop_first()
+        {
+            self.requests.remove(&(scope, key));
+        }
+    }
+
     fn forget(&mut self, run: &RunId) -> Option<KeptRun> {
         let gone = self.runs.remove(run)?;
         self.by_time.remove(&(gone.row.created_at, run.clone()));
@@ -158,20 +189,8 @@ fn new_lease(epoch: u64) -> Lease {
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn create(&self, new: NewRun) -> Result<Lease, JournalError> {
-        let (Some(first), Some(last), true) =
-            (new.events.first(), new.events.last(), follows(&new.events, Seq(0)))
-        else {
+        let (Some(row), true) = (new.row(), follows(&new.events, Seq(0))) else {
             return Err(JournalError::Conflict(new.run));
-        };
-        let row = RunRow {
-            run: new.run.clone(),
-            crew: new.crew,
-            crew_hash: new.crew_hash,
-            thread: new.thread,
-            state: new.state,
-            seq: last.recorded.seq,
-            created_at: first.recorded.at,
-            updated_at: last.recorded.at,
         };
         let lease = new_lease(1);
         let place = (row.created_at, new.run.clone());
@@ -179,6 +198,13 @@ impl Journal for MemoryJournal {
             let mut kept = self.open()?;
             if kept.runs.contains_key(&new.run) {
                 return Err(JournalError::Exists(new.run));
+            }
+            if let Some(request) = new.request {
+                let since = Timestamp(row.created_at.0.saturating_sub(REQUESTS_KEPT.as_millis() as i64));
+                if kept.request(&request.scope, &request.key, since).is_some() {
+                    return Err(JournalError::Repeated(new.run));
+                }
+                kept.keep_request(request, &new.run, row.seq, row.updated_at);
             }
             kept.by_time.insert(place);
             kept.runs.insert(
@@ -207,6 +233,9 @@ impl Journal for MemoryJournal {
             (run.row.seq, run.row.updated_at, run.row.state) = (seq, at, append.state);
             let settled = run.ended.is_some() == append.state.is_ended();
             kept.ended_bytes -= packed;
+            for request in append.requests {
+                kept.keep_request(request, &append.run, seq, at);
+            }
             if !settled { kept.settle(&append.run, append.state, self.keep_ended) } else { Vec::new() }
         };
         drop(gone);
@@ -266,6 +295,30 @@ impl Journal for MemoryJournal {
         Ok(gone.is_some())
     }
 
+    async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError> {
+        Ok(self.open()?.request(scope, key, long_ago(REQUESTS_KEPT)).cloned())
+    }
+
+    async fn prune(&self, keep: &Retention) -> Result<usize, JournalError> {
+        let gone = {
+            let mut kept = self.open()?;
+            let before = keep.ended_before();
+            let old: Vec<RunId> = kept
+                .ended
+                .values()
+                .enumerate()
+                .take_while(|(place, run)| {
+                    kept.ended.len() - place > keep.runs
+                        || kept.runs.get(*run).is_some_and(|kept| kept.row.updated_at < before)
+                })
+                .map(|(_, run)| run.clone())
+                .take(100)
+                .collect();
+            old.iter().filter_map(|run| kept.forget(run)).collect::<Vec<_>>()
+        };
+        Ok(gone.len())
+    }
+
     async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
         let mut kept = self.open()?;
         let put = kept.tick();
@@ -282,6 +335,10 @@ impl Journal for MemoryJournal {
 
     async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
         Ok(self.open()?.crews.get(hash).map(|crew| crew.source.to_string()))
+    }
+
+    async fn drop_crews(&self, _except: &[Arc<str>]) -> Result<(), JournalError> {
+        Ok(())
     }
 
     fn is_durable(&self) -> bool {

@@ -5,6 +5,7 @@
 //! A few other connections read. Events of runs at work are also kept in memory, so that their readers need no query.
 
 mod batch;
+mod chores;
 mod lock;
 mod recent;
 mod schema;
@@ -13,6 +14,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
@@ -21,7 +23,11 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 use tokio::sync::oneshot;
 
-use super::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored, follows};
+use super::{
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, REQUESTS_KEPT, Retention, RunQuery, RunRow,
+    Stored, follows, long_ago,
+};
+use chores::{Chore, free, now};
 use lock::ServerLock;
 use recent::Recent;
 use writer::{Write, Writer};
@@ -37,6 +43,9 @@ pub struct SqliteJournal {
     readers: SqlitePool,
     /// `None` where another process may write to the file.
     recent: Option<Arc<Recent>>,
+    /// This process, to others that share the file; empty if it has the file for itself.
+    process: Arc<str>,
+    lease: Option<Duration>,
     lock: Mutex<Option<ServerLock>>,
     closed: AtomicBool,
 }
@@ -50,22 +59,32 @@ impl SqliteJournal {
     pub async fn open(path: impl AsRef<Path>) -> Result<SqliteJournal, JournalError> {
         let path = schema::make_file(path.as_ref())?;
         let lock = ServerLock::take(&path)?;
-        Self::start(path, Some(lock)).await
+        Self::start(path, lock).await
     }
 
-    /// Opens a journal that other processes may have open at the same time, as tests do to see the fence hold.
-    pub async fn open_shared(path: impl AsRef<Path>) -> Result<SqliteJournal, JournalError> {
-        Self::start(schema::make_file(path.as_ref())?, None).await
+    /// Opens a journal that other processes may have open at the same time, each of them in this way. A process that
+    /// has not beaten ([`Journal::beat`]) for `lease` holds no run any more.
+    pub async fn open_shared(path: impl AsRef<Path>, lease: Duration) -> Result<SqliteJournal, JournalError> {
+        let path = schema::make_file(path.as_ref())?;
+        let lock = ServerLock::share(&path)?;
+        let mut connection = Self::connect(&path).await?;
+        let process: Arc<str> = uuid::Uuid::now_v7().simple().to_string().into();
+        let beat = Chore::Beat { process: process.to_string(), lease };
+        beat.run(&mut connection).await.map_err(schema::error)?;
+        let shared = Self::on(path, connection, None, Some(lock));
+        Ok(SqliteJournal { process, lease: Some(lease), ..shared })
     }
 
-    async fn start(path: PathBuf, lock: Option<ServerLock>) -> Result<SqliteJournal, JournalError> {
-        let mut connection = schema::connect(&path).await?;
-        schema::migrate(&mut connection, &path).await?;
-        if lock.is_some() {
-            schema::drop_unused_crews(&mut connection).await?;
-        }
-        let recent = lock.is_some().then(Recent::default);
-        Ok(Self::on(path, connection, recent, lock))
+    async fn start(path: PathBuf, lock: ServerLock) -> Result<SqliteJournal, JournalError> {
+        let mut connection = Self::connect(&path).await?;
+        schema::begin_alone(&mut connection).await?;
+        Ok(Self::on(path, connection, Some(Recent::default()), Some(lock)))
+    }
+
+    async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
+        let mut connection = schema::connect(path).await?;
+        schema::migrate(&mut connection, path).await?;
+        Ok(connection)
     }
 
     fn on(
@@ -82,9 +101,15 @@ impl SqliteJournal {
             writer,
             readers,
             recent,
+            process: "".into(),
+            lease: None,
             lock: Mutex::new(lock),
             closed: AtomicBool::new(false),
         }
+    }
+
+    async fn chore(&self, chore: Chore) -> Result<(), JournalError> {
+        self.write(|done| Write::Chore { chore, done }).await
     }
 
     /// The file, as an absolute path without symbolic links.
@@ -115,8 +140,8 @@ impl Journal for SqliteJournal {
         if !follows(&new.events, Seq(0)) {
             return Err(JournalError::Conflict(new.run));
         }
-        self.write(|done| Write::Create { new, lease: Lease { epoch: 1, id: uuid::Uuid::now_v7() }, done })
-            .await
+        let lease = Lease { epoch: 1, id: uuid::Uuid::now_v7() };
+        self.write(|done| Write::Create { new, lease, holder: self.process.clone(), done }).await
     }
 
     async fn append(&self, append: Append) -> Result<(), JournalError> {
@@ -131,7 +156,8 @@ impl Journal for SqliteJournal {
 
     async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError> {
         let run = run.clone();
-        self.write(|done| Write::Claim { run, lease: uuid::Uuid::now_v7(), done }).await
+        let (lease, holder) = (uuid::Uuid::now_v7(), self.process.clone());
+        self.write(|done| Write::Claim { run, lease, holder, done }).await
     }
 
     async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
@@ -207,11 +233,15 @@ impl Journal for SqliteJournal {
     }
 
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
-        let rows =
-            sqlx::query("SELECT id FROM runs WHERE state IN ('queued', 'running') ORDER BY created_at, id")
-                .fetch_all(self.readers()?)
-                .await
-                .map_err(schema::error)?;
+        let rows = sqlx::query(concat!(
+            "SELECT id FROM runs WHERE state IN ('queued', 'running') AND ",
+            free!("$1"),
+            " ORDER BY created_at, id"
+        ))
+        .bind(&*self.process)
+        .fetch_all(self.readers()?)
+        .await
+        .map_err(schema::error)?;
         rows.iter().map(|row| Ok(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?))).collect()
     }
 
@@ -234,21 +264,103 @@ impl Journal for SqliteJournal {
         row.map(|row| row.try_get(0).map_err(schema::error)).transpose()
     }
 
+    async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError> {
+        let row =
+            sqlx::query("SELECT body, run, seq, at FROM requests WHERE scope = $1 AND key = $2 AND at > $3")
+                .bind(scope)
+                .bind(key)
+                .bind(long_ago(REQUESTS_KEPT).0)
+                .fetch_optional(self.readers()?)
+                .await
+                .map_err(schema::error)?;
+        let Some(row) = row else { return Ok(None) };
+        let number = |column: usize| row.try_get::<i64, _>(column).map_err(schema::error);
+        Ok(Some(DoneRequest {
+            body: row.try_get(0).map_err(schema::error)?,
+            run: RunId::from(row.try_get::<String, _>(1).map_err(schema::error)?),
+            seq: Seq(number(2)?.cast_unsigned()),
+            at: Timestamp(number(3)?),
+        }))
+    }
+
+    async fn prune(&self, keep: &Retention) -> Result<usize, JournalError> {
+        self.chore(Chore::ForgetRequests { before: long_ago(REQUESTS_KEPT) }).await?;
+        let rows = sqlx::query(PRUNABLE)
+            .bind(keep.ended_before().0)
+            .bind(to_limit(keep.runs))
+            .fetch_all(self.readers()?)
+            .await
+            .map_err(schema::error)?;
+        let mut events = 0;
+        let mut runs = Vec::new();
+        for row in &rows {
+            events += row.try_get::<i64, _>(1).map_err(schema::error)?;
+            if !runs.is_empty() && events > PRUNED_EVENTS {
+                break;
+            }
+            runs.push(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?));
+        }
+        // Asked for together, they share a transaction.
+        futures_util::future::try_join_all(runs.iter().map(|run| self.delete(run))).await?;
+        Ok(runs.len())
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        self.lease
+    }
+
+    async fn beat(&self) -> Result<(), JournalError> {
+        let Some(lease) = self.lease else { return Ok(()) };
+        self.chore(Chore::Beat { process: self.process.to_string(), lease }).await
+    }
+
+    async fn drop_crews(&self, except: &[Arc<str>]) -> Result<(), JournalError> {
+        if self.lease.is_some() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            "SELECT hash FROM crews WHERE NOT EXISTS (SELECT 1 FROM runs WHERE crew_hash = crews.hash)",
+        )
+        .fetch_all(self.readers()?)
+        .await
+        .map_err(schema::error)?;
+        let mut hashes: Vec<String> =
+            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(schema::error)?;
+        hashes.retain(|hash| !except.iter().any(|kept| **kept == **hash));
+        if hashes.is_empty() { Ok(()) } else { self.chore(Chore::DropCrews { hashes }).await }
+    }
+
     fn is_durable(&self) -> bool {
         true
     }
 
     async fn check(&self) -> Result<(), JournalError> {
-        self.write(|done| Write::Check { done }).await
+        self.chore(Chore::Check).await
     }
 
     async fn close(&self) {
+        if self.lease.is_some() {
+            // If it cannot be written, the others wait until the lease has ended.
+            let _ = self.chore(Chore::Leave { process: self.process.to_string() }).await;
+        }
         self.closed.store(true, Ordering::Release);
         self.readers.close().await;
         self.writer.close().await;
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
+
+/// Ended runs that are too old or too many, and their events, those that ended first in front; some at once.
+const PRUNABLE: &str = "
+    WITH ended AS (SELECT id, seq, updated_at FROM runs
+            WHERE state IN ('completed', 'cancelled', 'failed', 'limit_reached')),
+        too_many AS (SELECT updated_at, id FROM ended ORDER BY updated_at DESC, id DESC LIMIT 1 OFFSET $2)
+    SELECT id, seq FROM ended
+    WHERE updated_at < $1 OR (updated_at, id) <= (SELECT updated_at, id FROM too_many)
+    ORDER BY updated_at, id LIMIT 100";
+
+/// Events of runs that are forgotten at once, unless a single run has more.
+const PRUNED_EVENTS: i64 = 5_000;
 
 /// SQLite's integers are signed.
 const MAX_SEQ: u64 = i64::MAX as u64 - (1 << 32);

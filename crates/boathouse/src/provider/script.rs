@@ -2,12 +2,16 @@
 //!
 //! `docs/scripted.md` is the page for people.
 
+use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use boathouse_core::message::Usage;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
 use regex::Regex;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -19,9 +23,39 @@ pub(crate) use quote::Quotes;
 /// The name of the file beside `crew.yaml`.
 pub const FILE: &str = "scripted.yaml";
 
-/// Says what is wrong with the text of a `scripted.yaml`, with file, line and column; `Ok` if nothing is.
-pub fn check(text: &str) -> Result<(), String> {
-    Script::parse(text).map(|_| ())
+/// Says everything that is wrong with the text of a `scripted.yaml`; empty if nothing is.
+pub fn check(text: &str) -> Vec<Fault> {
+    Script::parse(text).err().unwrap_or_default()
+}
+
+/// Something wrong with a `scripted.yaml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1; 0 if it is about the whole file.
+    pub line: usize,
+    /// In characters, from 1; 0 if it is about the whole file.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{FILE}: {}", self.message),
+            line => write!(f, "{FILE}:{line}:{}: {}", self.column, self.message),
+        }
+    }
+}
+
+/// The JSON Schema (draft-07) of `scripted.yaml`, for editors.
+pub(crate) fn schema() -> Value {
+    let mut settings = SchemaSettings::draft07();
+    settings.inline_subschemas = true;
+    let mut schema = settings.into_generator().into_root_schema_for::<FileText>();
+    schema.insert("$id".to_owned(), "urn:boathouse:schema:scripted".into());
+    schema.insert("title".to_owned(), "Boathouse: scripted.yaml".into());
+    schema.into()
 }
 
 /// A `scripted.yaml`, parsed and checked.
@@ -64,79 +98,123 @@ pub(crate) enum Pieces {
     Listed(Vec<String>),
 }
 
-/// A native tool call of a rule.
-#[derive(Debug, Deserialize)]
+/// A native tool call.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScriptedCall {
-    /// The tool.
+    /// The tool's name.
     pub(crate) name: String,
-    /// Its arguments: an object, or a text that is sent as it is.
+    /// Its arguments: a map, or a text that is sent as it is.
     #[serde(default)]
+    #[schemars(extend("type" = ["object", "string", "null"]))]
     pub(crate) arguments: Value,
 }
 
-/// A failure of a rule.
-#[derive(Debug, Deserialize)]
+/// A failure.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScriptedError {
+    /// What went wrong.
+    #[schemars(with = "String", extend("enum" = KINDS))]
     pub(crate) kind: CallErrorKind,
+    /// The same in words.
     #[serde(default)]
     pub(crate) message: Option<String>,
+    /// How long the provider asks to wait, in milliseconds.
     #[serde(default)]
     pub(crate) retry_after_ms: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// The kinds of failures, as they are written.
+const KINDS: [&str; 9] =
+    ["connect", "timeout", "rate_limited", "server", "truncated", "protocol", "auth", "rejected", "config"];
+
+/// What may stand for a text: numbers and flags count as they are written.
+const TEXT: [&str; 4] = ["string", "number", "boolean", "null"];
+
+/// What the provider `scripted` answers, and when.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FileText {
+    /// The first rule that fits answers.
+    #[schemars(with = "Vec<RuleText>")]
     rules: Vec<Spanned<RuleText>>,
 }
 
-#[derive(Deserialize)]
+/// A rule: all its conditions must hold; one without conditions always fits.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleText {
+    /// Condition: this agent is to speak (its id).
+    #[schemars(extend("type" = TEXT))]
     agent: Option<String>,
+    /// Condition: this model is asked (its name, without the provider).
+    #[schemars(extend("type" = TEXT))]
     model: Option<String>,
+    /// Condition: this regular expression matches the last message, or the results of the last round.
+    #[schemars(with = "Option<String>", extend("type" = TEXT))]
     when: Option<Spanned<String>>,
+    /// Condition: this regular expression matches the first or the newest of the user's messages.
+    #[schemars(with = "Option<String>", extend("type" = TEXT))]
     input: Option<Spanned<String>>,
+    /// Condition: it is the agent's n-th reply in this run, counted from 1.
+    #[schemars(with = "Option<NonZeroU32>")]
     call: Option<Spanned<u32>>,
+    /// Condition: it is the n-th try of this call, counted from 1.
+    #[schemars(with = "Option<NonZeroU32>")]
     attempt: Option<Spanned<u32>>,
+    /// The text of the reply. `{{input}}`, `{{last}}` and `{{result.ToolName}}` are replaced.
+    #[schemars(with = "Option<String>", extend("type" = TEXT))]
     reply: Option<Spanned<String>>,
+    /// Native tool calls.
+    #[schemars(with = "Option<Vec<ScriptedCall>>")]
     tools: Option<Vec<Spanned<ScriptedCall>>>,
+    /// A failure, after the text if there is any.
     error: Option<ScriptedError>,
+    /// A pause before the first piece, in milliseconds.
     #[serde(default)]
     delay_ms: u64,
+    /// A pause before every further piece, in milliseconds.
     #[serde(default)]
     piece_delay_ms: u64,
+    /// How the text is streamed: a number of about equal pieces, or a list of texts, which then is the reply.
+    #[schemars(with = "Option<Value>", extend("type" = ["integer", "array", "null"], "minimum" = 1, "items" = {"type": "string"}))]
     pieces: Option<Spanned<Value>>,
+    /// Tokens to report.
     usage: Option<UsageText>,
 }
 
-#[derive(Deserialize)]
+/// Tokens of one reply.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UsageText {
+    /// What the model read.
     #[serde(default)]
     input_tokens: u64,
+    /// What it wrote.
     #[serde(default)]
     output_tokens: u64,
 }
 
 impl Script {
-    /// Reads the file; the error is a sentence with file, line and column.
-    pub(crate) fn parse(text: &str) -> Result<Script, String> {
+    /// Reads the file, or says what is wrong with it: the first thing that is no rule, else each rule's first fault.
+    pub(crate) fn parse(text: &str) -> Result<Script, Vec<Fault>> {
+        let whole = Place { line: 0, column: 0 };
         if text.trim().is_empty() {
-            return Err(format!("{FILE}: the file is empty; it needs a list `rules`"));
+            return Err(vec![whole.say("the file is empty; it needs a list `rules`")]);
         }
         let options = serde_saphyr::options! { with_snippet: false };
         let file: FileText = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let why = error.to_string();
-            let Some(at) = error.location() else { return format!("{FILE}: {why}") };
+            let Some(at) = error.location() else { return vec![whole.say(why)] };
             let told_twice = format!(" at line {}, column {}", at.line(), at.column());
             let why = why.strip_suffix(&told_twice).unwrap_or(&why);
-            format!("{FILE}:{}:{}: {why}", at.line(), at.column())
+            vec![Place { line: at.line(), column: at.column() }.say(why)]
         })?;
-        let rules = file.rules.into_iter().map(Rule::check).collect::<Result<Vec<Rule>, String>>()?;
-        Ok(Script { rules })
+        let mut faults = Vec::new();
+        let checked = file.rules.into_iter().map(Rule::check);
+        let rules = checked.filter_map(|rule| rule.map_err(|fault| faults.push(fault)).ok()).collect();
+        if faults.is_empty() { Ok(Script { rules }) } else { Err(faults) }
     }
 
     /// The first rule, in the order of the file, that fits a request.
@@ -146,7 +224,7 @@ impl Script {
 }
 
 impl Rule {
-    fn check(text: Spanned<RuleText>) -> Result<Rule, String> {
+    fn check(text: Spanned<RuleText>) -> Result<Rule, Fault> {
         let at = Place::of(&text);
         let rule = text.value;
         let pieces = pieces(rule.reply, rule.pieces, &at)?;
@@ -215,26 +293,30 @@ impl Place {
         Place { line: spanned.referenced.line(), column: spanned.referenced.column() }
     }
 
-    fn say(&self, why: impl std::fmt::Display) -> String {
-        format!("{FILE}:{}:{}: {why}", self.line, self.column)
+    fn say(&self, why: impl fmt::Display) -> Fault {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Fault { line: number(self.line), column: number(self.column), message: why.to_string() }
     }
 }
 
-fn pattern(key: &str, text: Option<Spanned<String>>) -> Result<Option<Regex>, String> {
+fn pattern(key: &str, text: Option<Spanned<String>>) -> Result<Option<Regex>, Fault> {
     let Some(text) = text else { return Ok(None) };
     Regex::new(&text.value).map(Some).map_err(|error| {
-        // The crate draws the pattern over several lines; its last line says what is wrong.
-        let why = error.to_string();
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Place::of(&text).say(format!("`{key}` is not a regular expression: {why}"))
+        Place::of(&text).say(format!("`{key}` is not a regular expression: {}", why(&error)))
     })
+}
+
+/// What is wrong with a pattern, in one line: the crate draws it over several, and its last line says it.
+pub(crate) fn why(error: &regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 fn pieces(
     reply: Option<Spanned<String>>,
     pieces: Option<Spanned<Value>>,
     rule: &Place,
-) -> Result<Pieces, String> {
+) -> Result<Pieces, Fault> {
     if let Some(reply) = &reply {
         quote::check(&reply.value).map_err(|why| Place::of(reply).say(why))?;
     }

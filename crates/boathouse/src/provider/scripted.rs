@@ -24,8 +24,11 @@ const KEPT: usize = 64;
 pub struct Scripted {
     /// By the crew's hash, the one used last at the back.
     scripts: Mutex<VecDeque<(Arc<str>, Parsed)>>,
+    /// Whether pieces come without the pauses between them.
+    at_once: bool,
 }
 
+/// The rules, or why there are none.
 type Parsed = Result<Arc<Script>, String>;
 
 impl Scripted {
@@ -34,13 +37,20 @@ impl Scripted {
         Scripted::default()
     }
 
+    /// One that does not pause between the pieces of a reply: those pauses are for people who watch.
+    pub fn at_once() -> Scripted {
+        Scripted { at_once: true, ..Scripted::default() }
+    }
+
     fn script(&self, request: &ModelRequest) -> Result<Arc<Script>, ProviderError> {
         let crew = &request.crew;
         if let Some(parsed) = self.kept(&crew.hash) {
             return parsed.map_err(config);
         }
         let parsed = match crew.source.get(FILE) {
-            Some(text) => Script::parse(text).map(Arc::new),
+            Some(text) => Script::parse(text)
+                .map(Arc::new)
+                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
             None => {
                 Err(format!("crew `{}` has no {FILE}, which the provider `scripted` answers from", crew.name))
             }
@@ -78,7 +88,7 @@ impl Provider for Scripted {
         pause(rule.delay).await;
         let mut text = String::with_capacity(pieces.iter().map(String::len).sum());
         for (at, piece) in pieces.iter().enumerate() {
-            if at > 0 {
+            if at > 0 && !self.at_once {
                 pause(rule.piece_delay).await;
             }
             text.push_str(piece);

@@ -16,23 +16,25 @@ const VIOLATION_BYTES: usize = 300;
 #[derive(Debug)]
 pub(crate) struct Arguments(Validator);
 
+/// Compiles a schema of any type. References are resolved inside it only, and patterns are matched in linear time.
+///
+/// The error says what is wrong with the schema.
+pub(crate) fn validator(schema: &Value) -> Result<Validator, String> {
+    jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(schema).map_err(
+        |error| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        },
+    )
+}
+
 impl Arguments {
-    /// Compiles a schema. References are resolved inside it only, and patterns are matched in linear time.
-    ///
-    /// The error says what is wrong with the schema.
+    /// Compiles the schema of a tool's arguments; the error says what is wrong with it.
     pub(crate) fn compile(schema: &Value) -> Result<Arguments, String> {
         if schema.get("type").and_then(Value::as_str) != Some("object") {
             return Err("the schema of a tool's arguments needs `type: object`".to_owned());
         }
-        jsonschema::options()
-            .offline()
-            .with_pattern_options(PatternOptions::regex())
-            .build(schema)
-            .map(Arguments)
-            .map_err(|error| match error.instance_path().as_str() {
-                "" => error.to_string(),
-                path => format!("{path}: {error}"),
-            })
+        validator(schema).map(Arguments)
     }
 
     /// Checks the arguments of a call; the error lists each violation with its path, for the model.

@@ -105,6 +105,9 @@ mod tests {
             ]
         );
         assert_eq!(names.len(), all().len());
+        for tool in all() {
+            assert!(Tools::new().with(tool).is_ok(), "its name and schema are good");
+        }
         assert!(
             all()
                 .iter()

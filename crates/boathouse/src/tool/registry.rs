@@ -1,10 +1,10 @@
 //! The tools that a program registered, and the way from a crew's definition to the tool it means.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use boathouse_core::crew::{ToolDef, ToolKind, ToolSpec};
+use boathouse_core::crew::{ToolDef, ToolKind, ToolSpec, is_tool_name};
 use serde_json::Value;
 
 use super::arguments::Arguments;
@@ -47,12 +47,12 @@ impl Tools {
 
     /// The built-in tools: diagnostics of the machine that this runs on.
     pub fn builtin() -> Tools {
-        // Their names are distinct and their schemas compile, so that none is left out: see the tests of `builtin`.
-        let mut tools = Tools::new();
-        for tool in builtin::all() {
-            tools = tools.clone().with(tool).unwrap_or(tools);
-        }
-        tools
+        // Their names are distinct and their schemas compile: see the tests of `builtin`.
+        let by_name = builtin::all().into_iter().map(|tool| {
+            let spec = tool.spec().clone();
+            (spec.name.clone(), Arc::new(Checked::new(spec, Arc::new(tool))))
+        });
+        Tools { by_name: Arc::new(by_name.collect()) }
     }
 
     /// These tools and one more. Its schema is compiled here, once.
@@ -71,7 +71,9 @@ impl Tools {
         }
         let arguments = Arguments::compile(&tool.spec().parameters)
             .map_err(|problem| RegisterError::Schema { tool: name.clone(), problem })?;
-        let checked = Checked { spec: tool.spec().clone(), tool, arguments: Arc::new(arguments) };
+        let checked = Checked::new(tool.spec().clone(), tool);
+        // It was made a line above, and nobody else has it.
+        let _ = checked.arguments.set(Ok(arguments));
         Arc::make_mut(&mut self.by_name).insert(name, Arc::new(checked));
         Ok(self)
     }
@@ -101,18 +103,11 @@ impl std::fmt::Debug for Tools {
     }
 }
 
-fn is_tool_name(name: &str) -> bool {
-    let mut chars = name.chars();
-    name.len() <= 64
-        && chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|next| next.is_ascii_alphanumeric() || next == '_' || next == '-')
-}
-
 /// The tool that a crew's definition means, with the definition's spec: its timeout, effect and schema hold.
 ///
 /// `None` if it should be registered and is not. A definition that cannot work gives a tool that refuses every call
-/// and says why. It is cheap for registered tools, and compiles a small schema for
-/// the others: once a run is often enough.
+/// and says why. A schema that is not yet compiled is compiled
+/// by the first call.
 pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
     match &def.kind {
         ToolKind::Registered => {
@@ -128,11 +123,11 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
                     arguments: registered.arguments.clone(),
                 })
             } else {
-                checked(def.spec.clone(), registered.tool.clone())
+                Arc::new(Checked::new(def.spec.clone(), registered.tool.clone()))
             })
         }
         ToolKind::Command(command) => Some(match CommandTool::new(def.spec.clone(), command) {
-            Ok(tool) => checked(def.spec.clone(), Arc::new(tool)),
+            Ok(tool) => Arc::new(Checked::new(def.spec.clone(), Arc::new(tool))),
             Err(problem) => refusing(def.spec.clone(), &problem),
         }),
     }
@@ -147,24 +142,27 @@ pub(crate) fn fault(def: &ToolDef) -> Option<String> {
     CommandTool::new(def.spec.clone(), command).map(drop).and_then(|()| schema().map(drop)).err()
 }
 
-/// A tool that checks its arguments; with a broken schema, one that refuses every call and says why.
-fn checked(spec: Arc<ToolSpec>, tool: Arc<dyn Tool>) -> Arc<dyn Tool> {
-    match Arguments::compile(&spec.parameters) {
-        Ok(arguments) => Arc::new(Checked { spec, tool, arguments: Arc::new(arguments) }),
-        Err(problem) => refusing(spec, &format!("its schema is broken: {problem}")),
-    }
+fn refusing(spec: Arc<ToolSpec>, problem: &str) -> Arc<dyn Tool> {
+    let why = cannot_be_called(&spec.name, problem);
+    Arc::new(Refusing { spec, why })
 }
 
-fn refusing(spec: Arc<ToolSpec>, problem: &str) -> Arc<dyn Tool> {
-    let why = format!("the tool `{}` cannot be called: {problem}", spec.name);
-    Arc::new(Refusing { spec, why })
+fn cannot_be_called(tool: &str, problem: &str) -> String {
+    format!("the tool `{tool}` cannot be called: {problem}")
 }
 
 /// A tool behind its schema.
 struct Checked {
     spec: Arc<ToolSpec>,
     tool: Arc<dyn Tool>,
-    arguments: Arc<Arguments>,
+    /// Compiled by the first call: most tools of most processes are never called.
+    arguments: Arc<OnceLock<Result<Arguments, String>>>,
+}
+
+impl Checked {
+    fn new(spec: Arc<ToolSpec>, tool: Arc<dyn Tool>) -> Checked {
+        Checked { spec, tool, arguments: Arc::default() }
+    }
 }
 
 #[async_trait]
@@ -174,7 +172,14 @@ impl Tool for Checked {
     }
 
     async fn call(&self, arguments: &Value, cx: &ToolCx) -> Result<String, ToolError> {
-        self.arguments.check(&self.spec.name, arguments).map_err(ToolError::Refused)?;
+        let schema = self.arguments.get_or_init(|| Arguments::compile(&self.spec.parameters));
+        match schema {
+            Ok(schema) => schema.check(&self.spec.name, arguments).map_err(ToolError::Refused)?,
+            Err(problem) => {
+                let problem = format!("its schema is broken: {problem}");
+                return Err(ToolError::Refused(cannot_be_called(&self.spec.name, &problem)));
+            }
+        }
         self.tool.call(arguments, cx).await
     }
 

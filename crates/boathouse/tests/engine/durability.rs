@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boathouse::core::ids::{RunId, ThreadId};
+use boathouse::core::run::MAX_TAKEOVERS;
 use boathouse::core::run::event::{CallKind, Event, Outcome, Recorded, RunState, WaitFor};
 use boathouse::crew_dir;
-use boathouse::engine::Engine;
+use boathouse::engine::{CommandError, Engine};
 use boathouse::journal::sqlite::SqliteJournal;
-use boathouse::journal::{Journal, NewRun, Stored};
+use boathouse::journal::{Journal, JournalError, NewRun, Stored};
 use boathouse::provider::Providers;
 use boathouse::tool::Tools;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
 
 use super::support::*;
 
@@ -28,6 +31,7 @@ async fn crashed_after(world: &World, run: &RunId, log: &[Recorded], crew: &Engi
         thread: ThreadId::from("thread"),
         state,
         events: log.iter().cloned().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
+        request: None,
     };
     journal.create(new).await.expect("the journal works");
     journal.close().await;
@@ -280,6 +284,7 @@ async fn of_two_processes_only_the_newer_one_goes_on_with_a_run() {
     let old = world.engine_with(world.sqlite().await, providers.clone(), LINE, LINE_SCRIPT).await;
     let run = old.start(start("line")).await.expect("it starts");
     requests.asked.recv().await.expect("the model is asked");
+    world.nobody_was_heard().await;
     let new = world.engine_with(world.sqlite().await, providers, LINE, LINE_SCRIPT).await;
     requests.asked.recv().await.expect("the model is asked by the new one");
     for agent in ["first", "first", "first", "first", "second", "second", "second"] {
@@ -289,4 +294,78 @@ async fn of_two_processes_only_the_newer_one_goes_on_with_a_run() {
     finish(&new, &run).await;
     let sends = log(&new, &run).await.iter().filter(|recorded| starts_send(recorded)).count();
     assert_eq!((sends, world.sent()), (1, 1), "no effect was made twice");
+}
+
+#[tokio::test]
+async fn a_run_that_another_process_drives_is_left_to_it() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let one = world.engine_with(world.sqlite().await, providers.clone(), LINE, LINE_SCRIPT).await;
+    let run = one.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    let two = world.engine_with(world.sqlite().await, providers, LINE, LINE_SCRIPT).await;
+    let refused = two.pause(&run).await.expect_err("it is not its own");
+    assert!(matches!(refused, CommandError::Journal(JournalError::Held(_))), "{refused}");
+    held.release("first");
+    assert_eq!(requests.asked.recv().await.expect("the first goes on"), "first");
+    one.shutdown(Duration::ZERO).await;
+    two.pause(&run).await.expect("who shuts down lets its runs go");
+    assert!(log(&two, &run).await.iter().all(|recorded| !matches!(recorded.event, Event::RunEnded { .. })));
+}
+
+#[tokio::test]
+async fn who_was_not_heard_in_time_stops_by_itself() {
+    let mut world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let path = world.dir.path().join("runs.db");
+    let journal = SqliteJournal::open_shared(&path, Duration::from_millis(300)).await.expect("it opens");
+    let engine = world.engine_with(journal, providers, LINE, LINE_SCRIPT).await;
+    let run = engine.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    // Nobody can write: neither the heartbeat nor anything else.
+    let mut other =
+        SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("it opens");
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.expect("it locks");
+    assert_eq!(requests.dropped.recv().await.expect("the call is stopped"), "first");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.expect("it unlocks");
+    assert_eq!(requests.asked.recv().await.expect("it goes on by itself"), "first");
+    for agent in ["first", "first", "first", "second", "second"] {
+        held.release(agent);
+    }
+    while !finish_if_driven(&engine, &run).await {}
+    assert_eq!(world.sent(), 1);
+}
+
+/// Answers and waits; whether the run has ended.
+async fn finish_if_driven(engine: &Engine, run: &RunId) -> bool {
+    let view = engine.wait(run).await.expect("there is such a run");
+    match view.state {
+        RunState::Paused => finish(engine, run).await.state.is_ended(),
+        state => {
+            tokio::task::yield_now().await;
+            state.is_ended()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_ends_its_processes_again_and_again_fails() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let mut run = None;
+    for _ in 0..MAX_TAKEOVERS {
+        let engine = world.engine_with(world.sqlite().await, providers.clone(), LINE, LINE_SCRIPT).await;
+        if run.is_none() {
+            run = Some(engine.start(start("line")).await.expect("it starts"));
+        }
+        requests.asked.recv().await.expect("the model is asked");
+        engine.shutdown(Duration::ZERO).await;
+    }
+    let run = run.expect("it was started");
+    let engine = world.engine_with(world.sqlite().await, providers, LINE, LINE_SCRIPT).await;
+    let outcome = engine.wait(&run).await.expect("it rests").outcome;
+    assert!(matches!(&outcome, Some(Outcome::Failed { code, .. }) if code == "crash_loop"), "{outcome:?}");
 }

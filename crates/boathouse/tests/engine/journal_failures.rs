@@ -8,7 +8,9 @@ use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::run::event::Outcome;
 use boathouse::engine::StartError;
 use boathouse::journal::memory::MemoryJournal;
-use boathouse::journal::{Append, Journal, JournalError, Lease, NewRun, RunQuery, RunRow, Stored};
+use boathouse::journal::{
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, Retention, RunQuery, RunRow, Stored,
+};
 
 use super::support::*;
 
@@ -84,6 +86,18 @@ impl Journal for Failing {
 
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
         self.inner.delete(run).await
+    }
+
+    async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError> {
+        self.inner.request(scope, key).await
+    }
+
+    async fn prune(&self, keep: &Retention) -> Result<usize, JournalError> {
+        self.inner.prune(keep).await
+    }
+
+    async fn drop_crews(&self, except: &[Arc<str>]) -> Result<(), JournalError> {
+        self.inner.drop_crews(except).await
     }
 
     async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {

@@ -19,8 +19,13 @@ use boathouse::journal::sqlite::SqliteJournal;
 use boathouse::provider::scripted::Scripted;
 use boathouse::provider::{Deltas, Provider, ProviderError, Providers};
 use boathouse::tool::{Tools, function};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
+
+/// Longer than any test.
+pub const LEASE: Duration = Duration::from_secs(600);
 
 /// A crew of two that looks, puts, asks, hands over and sends.
 pub const LINE: &str = r#"
@@ -143,7 +148,18 @@ impl World {
 
     /// The journal in the folder, also while another one has it open.
     pub async fn sqlite(&self) -> SqliteJournal {
-        SqliteJournal::open_shared(self.dir.path().join("runs.db")).await.expect("the journal opens")
+        SqliteJournal::open_shared(self.dir.path().join("runs.db"), LEASE).await.expect("the journal opens")
+    }
+
+    /// Makes it look as if no process had said for long that it lives.
+    pub async fn nobody_was_heard(&self) {
+        let path = self.dir.path().join("runs.db");
+        let mut connection =
+            SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("it opens");
+        sqlx::raw_sql("UPDATE processes SET beat_at = 0")
+            .execute(&mut connection)
+            .await
+            .expect("it is written");
     }
 
     /// An engine on the journal in the folder.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::crew::file::{At, Said, View};
+use crate::crew::problem::Code;
 use crate::crew::{Agent, AgentIx, Crew, GroupIx, HandoffStyle, Route, ToolCallStyle};
 use crate::run::prompt;
 
@@ -28,20 +29,23 @@ impl<'a> Check<'a> {
         let routing = crew_file.map("routing");
         for (place, (agent, file)) in crew.agents.iter().zip(roster).enumerate() {
             self.conflicts(crew, AgentIx(place), file, routing);
+            self.forms_and_signals(crew, agent, file);
             self.unsaid_signals(crew, agent, file, &signals_at[place]);
         }
         self.unsaid_settings(crew, crew_file);
         self.placeholders(crew, crew_file, roster);
         self.idle_in_groups(crew, routing);
+        self.unpriced(crew, crew_file, roster);
         // With a reference that leads nowhere, whatever it should lead to would look unreachable.
-        if !self.problems.any_error() {
+        if !self.names.lost {
             self.transfers(crew, roster);
+            self.endless_loops(crew, roster, routing);
             self.unreachable(crew, crew_file, roster, routing);
         }
     }
 
     /// Where something of an agent is written in a section of `routing`, else where its id is.
-    fn routed_at(&self, routing: Option<View<'a>>, section: &str, file: &AgentFile<'a>) -> At<'a> {
+    pub(super) fn routed_at(&self, routing: Option<View<'a>>, section: &str, file: &AgentFile<'a>) -> At<'a> {
         routing
             .and_then(|routing| routing.map(section))
             .and_then(|section| section.entries().find(|(name, _)| name.value == file.id.value))
@@ -59,12 +63,12 @@ impl<'a> Check<'a> {
                 let message =
                     format!("`is_terminal` of `{id}` never acts: `wait_for_signal` pauses the run first");
                 let hint = Some("give it a signal with `target: null` that ends the run".to_owned());
-                self.problems.warn(at, "conflicting_behaviors", message, hint);
+                self.problems.warn(at, Code::ConflictingBehaviors, message, hint);
             }
             if agent.signals.is_empty() && crew.handoff == HandoffStyle::Signal {
                 let message = format!("`{id}` waits after every reply, and has no signal to go on with");
                 let hint = Some("give it a signal under `routing.signals`".to_owned());
-                self.problems.warn(at, "endless_wait", message, hint);
+                self.problems.warn(at, Code::EndlessWait, message, hint);
             }
         }
         let never = match (agent.wait_for_signal, agent.terminal) {
@@ -75,7 +79,7 @@ impl<'a> Check<'a> {
         if let (Some(why), true) = (never, leads_on) {
             let at = self.routed_at(routing, "defaults", file);
             let message = format!("the default of `{id}` is never taken: {why}");
-            self.problems.warn(at, "conflicting_behaviors", message, None);
+            self.problems.warn(at, Code::ConflictingBehaviors, message, None);
         }
         if let (HandoffStyle::Signal, Some(first), Some(at)) =
             (crew.handoff, agent.handoff_targets.first(), file.view.key("handoff_targets"))
@@ -83,11 +87,11 @@ impl<'a> Check<'a> {
             let default = agent.default_route;
             if let Some(why) = never {
                 let message = format!("`handoff_targets` of `{id}` does nothing: {why}");
-                self.problems.warn(at, "conflicting_behaviors", message, None);
+                self.problems.warn(at, Code::ConflictingBehaviors, message, None);
             } else if default.is_some_and(|route| route != Route::Agent(*first)) {
                 let message =
                     format!("`handoff_targets` of `{id}` does nothing: `routing.defaults` comes first");
-                self.problems.warn(at, "conflicting_behaviors", message, None);
+                self.problems.warn(at, Code::ConflictingBehaviors, message, None);
             }
         }
         let next = agent.default_route.or(agent.handoff_targets.first().map(|first| Route::Agent(*first)));
@@ -97,7 +101,7 @@ impl<'a> Check<'a> {
                 None => file.view.key("handoff_targets").unwrap_or(file.id.at),
             };
             let message = format!("`{id}` hands over to itself until `max_handoffs` ends the run");
-            self.problems.warn(at, "hands_to_itself", message, None);
+            self.problems.warn(at, Code::HandsToItself, message, None);
         }
     }
 
@@ -115,7 +119,7 @@ impl<'a> Check<'a> {
                 let message =
                     format!("the prompt of `{}` never mentions its signal `{}`", agent.id, signal.text);
                 let hint = Some(format!("tell the agent in `{}` when to end with it", file.view.file));
-                self.problems.warn(*at, "unmentioned_signal", message, hint);
+                self.problems.warn(*at, Code::UnmentionedSignal, message, hint);
             }
         }
     }
@@ -129,7 +133,7 @@ impl<'a> Check<'a> {
         for name in ["language", "organization"] {
             if let Some(at) = settings.key(name) {
                 let message = format!("`{name}` does nothing: every agent has its own `system_prompt`");
-                self.problems.warn(at, "no_effect", message, Some("say it in the prompts".to_owned()));
+                self.problems.warn(at, Code::NoEffect, message, Some("say it in the prompts".to_owned()));
             }
         }
     }
@@ -165,14 +169,14 @@ impl<'a> Check<'a> {
                 });
                 let at = self.problems.find(text.at, written);
                 let message = format!("the placeholder `{written}` is not declared, and stays as it is");
-                self.problems.warn(at, "unknown_placeholder", message, hint);
+                self.problems.warn(at, Code::UnknownPlaceholder, message, hint);
             }
         }
         for (name, _) in crew_file.map("vars").iter().flat_map(View::entries) {
             let in_use = used.contains(name.value) || self.names.in_templates.contains(name.value);
             if crew.vars.contains_key(name.value) && !in_use {
                 let message = format!("no prompt uses `{{{{{}}}}}`", name.value);
-                self.problems.warn(name.at, "unused_var", message, None);
+                self.problems.warn(name.at, Code::UnusedVar, message, None);
             }
         }
     }
@@ -207,7 +211,7 @@ impl<'a> Check<'a> {
                 );
                 let hint = "a branch ends with the agent's first reply without tool calls; `next_agent` of the group \
                             says where the run goes";
-                self.problems.warn(member.at, "no_effect_in_group", message, Some(hint.to_owned()));
+                self.problems.warn(member.at, Code::NoEffectInGroup, message, Some(hint.to_owned()));
             }
         }
     }
@@ -221,7 +225,7 @@ impl<'a> Check<'a> {
                     let message =
                         format!("`{}` can never hand over: it cannot call tools that hand over", agent.id);
                     let hint = Some("write `handoff: auto` in `crew.yaml`: signals act then too".to_owned());
-                    self.problems.warn(at, "no_transfer", message, hint);
+                    self.problems.warn(at, Code::NoTransfer, message, hint);
                 }
                 continue;
             }
@@ -232,7 +236,7 @@ impl<'a> Check<'a> {
                         format!("`{}` hands over to `{target}` with a tool named `{name}`", agent.id);
                     let hint = "the plain name is taken, too long, or has letters that tools cannot have: say this one in \
                                 prompts";
-                    self.problems.warn(file.id.at, "transfer_name", message, Some(hint.to_owned()));
+                    self.problems.warn(file.id.at, Code::TransferName, message, Some(hint.to_owned()));
                 }
             }
         }
@@ -291,14 +295,14 @@ impl<'a> Check<'a> {
             );
             let hint = Some("make it the target of a signal or a default, or remove it".to_owned());
             let at = listed.get(file.id.value).copied().unwrap_or(file.id.at);
-            self.problems.warn(at, "unreachable_agent", message, hint);
+            self.problems.warn(at, Code::UnreachableAgent, message, hint);
         }
         let names = routing.and_then(|routing| routing.map("parallel_groups"));
         for ((name, _), _) in names.iter().flat_map(View::entries).zip(groups).filter(|(_, reached)| !reached)
         {
             let message = format!("nothing leads to the parallel group `{}`", name.value);
             let hint = Some("make it the target of a signal or a default, or remove it".to_owned());
-            self.problems.warn(name.at, "unreachable_group", message, hint);
+            self.problems.warn(name.at, Code::UnreachableGroup, message, hint);
         }
     }
 }

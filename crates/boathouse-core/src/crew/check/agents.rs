@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::crew::file::{At, Said, View};
+use crate::crew::problem::Code;
 use crate::crew::yaml::{Node, Yaml};
 use crate::crew::{Agent, AgentIx, Model, Parameters, Source, ToolCallStyle};
 use crate::ids::AgentId;
@@ -60,7 +61,7 @@ impl<'a> Check<'a> {
                                 .suggest(id, known)
                                 .or_else(|| Some(format!("write `{AGENTS_DIR}{id}.yaml` with `id: {id}`")));
                             let message = format!("no file of `{AGENTS_DIR}` has the id `{id}`");
-                            self.problems.error(at, "unknown_agent", message, hint);
+                            self.problems.error(at, Code::UnknownAgent, message, hint);
                             self.names.broken.insert(id);
                             continue;
                         }
@@ -76,7 +77,7 @@ impl<'a> Check<'a> {
                 let message = format!("the agent `{}` is also in `{}`", file.id.value, other.view.file);
                 self.problems.error(
                     file.id.at,
-                    "duplicate_agent",
+                    Code::DuplicateAgent,
                     message,
                     Some("remove one of them".to_owned()),
                 );
@@ -96,14 +97,14 @@ impl<'a> Check<'a> {
                 format!("write `agents: [{}]`", ids.join(", "))
             };
             let at = crew_file.key("agents").unwrap_or(crew_file.at());
-            self.problems.error(at, "empty_crew", "the crew has no agents".to_owned(), Some(hint));
+            self.problems.error(at, Code::EmptyCrew, "the crew has no agents".to_owned(), Some(hint));
         } else {
             for (id, file) in files {
                 let message = format!(
                     "the agent `{id}` is not in the crew: `agents` of `{CREW_FILE}` does not list it"
                 );
                 let hint = Some("list it, or remove the file".to_owned());
-                self.problems.warn(file.id.at, "unlisted_agent", message, hint);
+                self.problems.warn(file.id.at, Code::UnlistedAgent, message, hint);
             }
         }
         roster
@@ -126,7 +127,7 @@ impl<'a> Check<'a> {
             if let Some(first) = files.get(id.value) {
                 let message = format!("the agent `{}` is also in `{}`", id.value, first.view.file);
                 let hint = Some("give one of them another id".to_owned());
-                self.problems.error(id.at, "duplicate_agent", message, hint);
+                self.problems.error(id.at, Code::DuplicateAgent, message, hint);
             } else {
                 files.insert(id.value, AgentFile { id, view });
             }
@@ -136,7 +137,7 @@ impl<'a> Check<'a> {
 
     fn listed_twice(&mut self, id: Said<'a, &'a str>) {
         let message = format!("the agent `{}` is listed twice", id.value);
-        self.problems.error(id.at, "duplicate_agent", message, Some("remove one of them".to_owned()));
+        self.problems.error(id.at, Code::DuplicateAgent, message, Some("remove one of them".to_owned()));
     }
 
     /// The id of an agent; `None` if it has none that can be used, which is reported.
@@ -152,7 +153,7 @@ impl<'a> Check<'a> {
         } else {
             return Some(id);
         };
-        self.problems.error(id.at, "invalid_name", format!("the agent's id {fault}"), None);
+        self.problems.error(id.at, Code::InvalidName, format!("the agent's id {fault}"), None);
         None
     }
 
@@ -164,7 +165,7 @@ impl<'a> Check<'a> {
         let handoff_targets = view
             .texts("handoff_targets")
             .into_iter()
-            .filter_map(|target| self.find_agent(target, "unknown_agent"))
+            .filter_map(|target| self.find_agent(target, Code::UnknownAgent))
             .collect();
         Agent {
             id: AgentId::from(file.id.value),
@@ -197,7 +198,7 @@ impl<'a> Check<'a> {
             for name in ["model", "provider", "provider_url"] {
                 if let Some(at) = view.key(name) {
                     let message = format!("`{name}` does nothing here: `primary` says which model answers");
-                    self.problems.warn(at, "no_effect", message, Some("remove one of them".to_owned()));
+                    self.problems.warn(at, Code::NoEffect, message, Some("remove one of them".to_owned()));
                 }
             }
         } else if view.get("primary").is_none_or(Node::is_null) {
@@ -228,7 +229,7 @@ impl<'a> Check<'a> {
                 Some(_) => format!("no provider named `{provider}`"),
                 None => format!("no provider is named, so `{provider}` is meant, and that is not there"),
             };
-            self.problems.error(named.map_or(at, |said| said.at), "unknown_provider", message, hint);
+            self.problems.error(named.map_or(at, |said| said.at), Code::UnknownProvider, message, hint);
             return None;
         }
         let model = match view.text("model").filter(|said| !said.value.is_empty()) {
@@ -238,7 +239,7 @@ impl<'a> Check<'a> {
             None => {
                 let message = format!("no `model` is named for the provider `{provider}`");
                 let at = named.map_or(at, |said| said.at);
-                self.problems.error(at, "missing_key", message, None);
+                self.problems.error(at, Code::MissingKey, message, None);
                 return None;
             }
         };
@@ -262,14 +263,14 @@ impl<'a> Check<'a> {
             None => {
                 let message = "this is not an address of a provider".to_owned();
                 let hint = Some("write it as `https://host/path` or `http://host:port`".to_owned());
-                self.problems.error(url.at, "invalid_url", message, hint);
+                self.problems.error(url.at, Code::InvalidUrl, message, hint);
                 None
             }
             Some(host) if host.contains('@') => {
                 let message = "an address must not hold a user name or a password".to_owned();
                 let hint =
                     Some("a crew's files are stored and shown: give the key to the program".to_owned());
-                self.problems.error(url.at, "invalid_url", message, hint);
+                self.problems.error(url.at, Code::InvalidUrl, message, hint);
                 None
             }
             Some(_) if url.value.contains("://") => Some(url.value.to_owned()),
@@ -277,7 +278,7 @@ impl<'a> Check<'a> {
                 let message = format!("`http://{}` is meant", url.value);
                 self.problems.warn(
                     url.at,
-                    "invalid_url",
+                    Code::InvalidUrl,
                     message,
                     Some("write it with `http://`".to_owned()),
                 );
@@ -292,7 +293,7 @@ impl<'a> Check<'a> {
         for name in ["temperature", "max_tokens", "top_p"] {
             if let (Some(at), Some(_)) = (view.key(name), block.and_then(|block| block.key(name))) {
                 let message = format!("`{name}` is set here and under `parameters`");
-                self.problems.error(at, "set_twice", message, Some("remove one of them".to_owned()));
+                self.problems.error(at, Code::SetTwice, message, Some("remove one of them".to_owned()));
             }
         }
         let inner = block.unwrap_or(View { file: CREW_FILE, node: &empty });
@@ -304,7 +305,7 @@ impl<'a> Check<'a> {
         if let Some(extra) = block.and_then(|block| block.map("extra")) {
             for (name, _) in extra.entries().filter(|(name, _)| RESERVED.contains(&name.value)) {
                 let message = format!("`{}` belongs to the request itself", name.value);
-                self.problems.error(name.at, "reserved_parameter", message, None);
+                self.problems.error(name.at, Code::ReservedParameter, message, None);
             }
         }
         Parameters {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::crew::file::{At, Said, View};
+use crate::crew::problem::Code;
 use crate::crew::{Agent, Aggregate, Group, GroupIx, Join, OnError, Route, Settings, Signal};
 
 use super::Check;
@@ -21,14 +22,14 @@ impl<'a> Check<'a> {
             if self.names.agents.contains_key(name.value) {
                 let message = format!("`{}` is an agent and a parallel group", name.value);
                 let hint = Some("a target must mean one of them: rename the group".to_owned());
-                self.problems.error(name.at, "ambiguous_name", message, hint);
+                self.problems.error(name.at, Code::AmbiguousName, message, hint);
             }
             if name.value.is_empty()
                 || name.value.chars().count() > 128
                 || name.value.chars().any(char::is_control)
             {
                 let message = "a group's name has 1 to 128 characters and no control character".to_owned();
-                self.problems.error(name.at, "invalid_name", message, None);
+                self.problems.error(name.at, Code::InvalidName, message, None);
             }
             self.names.groups.insert(name.value, GroupIx(place));
         }
@@ -46,24 +47,24 @@ impl<'a> Check<'a> {
     fn group(&mut self, name: Said<'a, &'a str>, view: View<'a>, settings: &Settings) -> Group {
         if view.node.is_null() {
             let message = format!("the parallel group `{}` is empty", name.value);
-            self.problems.error(name.at, "missing_key", message, Some("list its `agents`".to_owned()));
+            self.problems.error(name.at, Code::MissingKey, message, Some("list its `agents`".to_owned()));
         }
         let listed = view.texts("agents");
         let mut agents = Vec::new();
         let mut members = BTreeSet::new();
         for member in &listed {
-            let Some(ix) = self.find_agent(*member, "unknown_agent") else { continue };
+            let Some(ix) = self.find_agent(*member, Code::UnknownAgent) else { continue };
             if !members.insert(ix) {
                 let message = format!("the agent `{}` is in the group twice", member.value);
                 let hint = Some("an agent works once in a group: remove one of them".to_owned());
-                self.problems.error(member.at, "duplicate_agent", message, hint);
+                self.problems.error(member.at, Code::DuplicateAgent, message, hint);
             } else {
                 agents.push(ix);
             }
         }
         if let (true, Some(at)) = (listed.is_empty(), view.key("agents")) {
             let message = format!("the parallel group `{}` has no agents", name.value);
-            self.problems.error(at, "empty_group", message, None);
+            self.problems.error(at, Code::EmptyGroup, message, None);
         }
         let join = match view.map("join").and_then(|join| Some((join, join.whole::<usize>("quorum")?))) {
             Some((join, quorum)) => {
@@ -73,7 +74,7 @@ impl<'a> Check<'a> {
                         "a quorum of {quorum} can never be met: the group has {}",
                         count(listed.len())
                     );
-                    self.problems.error(at, "quorum_too_large", message, None);
+                    self.problems.error(at, Code::QuorumTooLarge, message, None);
                 }
                 Join::Quorum(quorum)
             }
@@ -92,7 +93,7 @@ impl<'a> Check<'a> {
             },
             timeout_ms: view.millis("timeout_seconds").unwrap_or(settings.parallel_timeout_ms),
             aggregate: self.aggregate(view),
-            next_agent: next_agent.and_then(|said| self.find_agent(said, "unknown_agent")),
+            next_agent: next_agent.and_then(|said| self.find_agent(said, Code::UnknownAgent)),
         }
     }
 
@@ -121,7 +122,7 @@ impl<'a> Check<'a> {
                     Some(line) => self.problems.find(template.at, line),
                     None => template.at,
                 };
-                self.problems.error(at, "bad_template", message, None);
+                self.problems.error(at, Code::BadTemplate, message, None);
             }
             Ok(compiled) => {
                 let mut unknown: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
@@ -139,7 +140,7 @@ impl<'a> Check<'a> {
                     let hint =
                         hint.or_else(|| Some("it has `results`, `summary` and the crew's `vars`".to_owned()));
                     let at = self.problems.find(template.at, &name);
-                    self.problems.warn(at, "unknown_placeholder", message, hint);
+                    self.problems.warn(at, Code::UnknownPlaceholder, message, hint);
                 }
             }
         }
@@ -155,7 +156,7 @@ impl<'a> Check<'a> {
         let mut signals_at = vec![Vec::new(); agents.len()];
         let Some(routing) = crew_file.map("routing") else { return signals_at };
         for (name, node) in routing.map("signals").iter().flat_map(View::entries) {
-            let agent = self.find_agent(name, "unknown_agent");
+            let agent = self.find_agent(name, Code::UnknownAgent);
             let (signals, places) = self.signals(View { file: crew_file.file, node });
             if let Some(ix) = agent {
                 agents[ix.0].signals = signals;
@@ -163,14 +164,14 @@ impl<'a> Check<'a> {
             }
         }
         for (name, node) in routing.map("defaults").iter().flat_map(View::entries) {
-            let agent = self.find_agent(name, "unknown_agent");
+            let agent = self.find_agent(name, Code::UnknownAgent);
             let route = self.read_route(crew_file.file, node);
             if let Some(ix) = agent {
                 agents[ix.0].default_route = route;
             }
         }
         for (name, node) in routing.map("agent_behaviors").iter().flat_map(View::entries) {
-            let Some(ix) = self.find_agent(name, "unknown_agent") else { continue };
+            let Some(ix) = self.find_agent(name, Code::UnknownAgent) else { continue };
             let behavior = View { file: crew_file.file, node };
             let agent = &mut agents[ix.0];
             agent.wait_for_signal = behavior.flag("wait_for_signal").is_some_and(|said| said.value);
@@ -180,7 +181,7 @@ impl<'a> Check<'a> {
                 let message =
                     format!("`is_terminal` of `{}` is both true and false: true counts", name.value);
                 let hint = Some("remove the other one".to_owned());
-                self.problems.warn(terminal.at, "conflicting_behaviors", message, hint);
+                self.problems.warn(terminal.at, Code::ConflictingBehaviors, message, hint);
             }
             agent.terminal |= terminal.value;
         }
@@ -204,18 +205,18 @@ impl<'a> Check<'a> {
             let folded = fold(&text);
             if folded.is_empty() {
                 let message = "a signal needs letters, digits or signs".to_owned();
-                self.problems.error(said.at, "empty_signal", message, Some("write `[DONE]`".to_owned()));
+                self.problems.error(said.at, Code::EmptySignal, message, Some("write `[DONE]`".to_owned()));
                 continue;
             }
             if target.is_none() {
                 let message = format!("the signal `{text}` has no target: it ends the run");
                 let hint = Some("write `target: null` if that is meant".to_owned());
-                self.problems.warn(said.at, "no_target", message, hint);
+                self.problems.warn(said.at, Code::NoTarget, message, hint);
             }
             if let Some(first) = exact.get(&text) {
                 let message = format!("the signal `{text}` is defined twice");
                 let hint = Some(format!("the first one is in line {}", first.place.line));
-                self.problems.error(said.at, "duplicate_signal", message, hint);
+                self.problems.error(said.at, Code::DuplicateSignal, message, hint);
                 continue;
             }
             if let Some((first, other)) = loose.get(&folded)
@@ -227,7 +228,7 @@ impl<'a> Check<'a> {
                     "a model that writes it carelessly may mean the one in line {}: choose another text",
                     first.place.line
                 ));
-                self.problems.warn(said.at, "similar_signals", message, hint);
+                self.problems.warn(said.at, Code::SimilarSignals, message, hint);
             }
             exact.insert(text.clone(), said.at);
             loose.entry(folded).or_insert((said.at, route));

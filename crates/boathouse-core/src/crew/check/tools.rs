@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::crew::file::{At, Said, View};
+use crate::crew::problem::Code;
 use crate::crew::yaml::{Entry, Node};
 use crate::crew::{
     CommandSpec, DEFAULT_OUTPUT_BYTES, Effect, OnUnknown, ToolDef, ToolIx, ToolKind, ToolSpec,
@@ -47,13 +48,6 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// Whether a text can name a tool: `[A-Za-z_][A-Za-z0-9_-]{0,63}`.
-pub(super) fn is_tool_name(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-}
-
 impl<'a> Check<'a> {
     /// The tools of an agent.
     pub(super) fn agent_tools(&mut self, agent: View<'a>, shelf: &mut Shelf<'a>) -> Vec<ToolIx> {
@@ -62,7 +56,12 @@ impl<'a> Check<'a> {
             let Some(ix) = self.take_tool(name, shelf) else { continue };
             if tools.contains(&ix) {
                 let message = format!("the tool `{}` is listed twice", name.value);
-                self.problems.warn(name.at, "duplicate_tool", message, Some("remove one of them".to_owned()));
+                self.problems.warn(
+                    name.at,
+                    Code::DuplicateTool,
+                    message,
+                    Some("remove one of them".to_owned()),
+                );
             } else {
                 tools.push(ix);
             }
@@ -102,13 +101,13 @@ impl<'a> Check<'a> {
                 "define it under `tools:` of `{}` with the commands that it may run, or remove it",
                 super::CREW_FILE
             );
-            self.problems.warn(name.at, "refused_tool", message, Some(hint));
+            self.problems.warn(name.at, Code::RefusedTool, message, Some(hint));
             return;
         }
         let registered = self.catalog.tools.iter().map(|spec| spec.name.as_str());
         let hint = self.problems.suggest(name.value, shelf.defined.keys().copied().chain(registered));
         let hint = hint.or_else(|| Some("define it in `crew.yaml` under `tools:`, or remove it".to_owned()));
-        self.problems.error(name.at, "unknown_tool", format!("no tool named `{}`", name.value), hint);
+        self.problems.error(name.at, Code::UnknownTool, format!("no tool named `{}`", name.value), hint);
     }
 
     /// Tools that no agent names.
@@ -118,7 +117,7 @@ impl<'a> Check<'a> {
                 let message = format!("no agent may call the tool `{name}`");
                 self.problems.warn(
                     *at,
-                    "unused_tool",
+                    Code::UnusedTool,
                     message,
                     Some("list it under an agent's `tools`".to_owned()),
                 );
@@ -141,24 +140,24 @@ impl<'a> Check<'a> {
     }
 
     fn defined_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<ToolDef> {
-        if !is_tool_name(name.value) {
+        if !crate::crew::is_tool_name(name.value) {
             let message = format!("`{}` cannot be a tool's name", name.value);
             let hint =
                 Some("at most 64 letters, digits, `_` and `-`, beginning with a letter or `_`".to_owned());
-            self.problems.error(name.at, "invalid_name", message, hint);
+            self.problems.error(name.at, Code::InvalidName, message, hint);
             return None;
         }
         if view.node.is_null() {
             let message = format!("the tool `{}` is empty", name.value);
             let hint = Some("write `command: {argv: [...]}`".to_owned());
-            self.problems.error(name.at, "missing_key", message, hint);
+            self.problems.error(name.at, Code::MissingKey, message, hint);
             return None;
         }
         let description = view.owned("description");
         if description.trim().is_empty() {
             let message =
                 format!("the tool `{}` has no description: models do not know when to call it", name.value);
-            self.problems.warn(name.at, "no_description", message, None);
+            self.problems.warn(name.at, Code::NoDescription, message, None);
         }
         let command = view.map("command")?;
         let (run, parameters) = match (command.get("argv"), command.get("allow")) {
@@ -170,7 +169,7 @@ impl<'a> Check<'a> {
                 if let Some(at) = view.key("parameters") {
                     let message =
                         "`parameters` does nothing here: a tool with an allow-list takes only `command`";
-                    self.problems.warn(at, "no_effect", message.to_owned(), None);
+                    self.problems.warn(at, Code::NoEffect, message.to_owned(), None);
                 }
                 self.allow_list(command)?
             }
@@ -179,7 +178,7 @@ impl<'a> Check<'a> {
                     Some(_) => "`command` has both `argv` and `allow`",
                     None => "`command` needs `argv` or `allow`",
                 };
-                self.problems.error(command.at(), "invalid_command", message.to_owned(), None);
+                self.problems.error(command.at(), Code::InvalidCommand, message.to_owned(), None);
                 return None;
             }
         };
@@ -189,13 +188,13 @@ impl<'a> Check<'a> {
             let hint = variable.value.contains('=').then(|| {
                 "only names are listed; the values come from the environment of the program".to_owned()
             });
-            self.problems.error(variable.at, "invalid_name", message, hint);
+            self.problems.error(variable.at, Code::InvalidName, message, hint);
         }
         let cwd = view.text("cwd").filter(|cwd| !cwd.value.is_empty());
         if let Some(cwd) = cwd.filter(|cwd| !is_below(cwd.value)) {
             let message = format!("`{}` is not below the crew's folder", cwd.value);
             let hint = Some("write a relative path without `..`".to_owned());
-            self.problems.error(cwd.at, "invalid_path", message, hint);
+            self.problems.error(cwd.at, Code::InvalidPath, message, hint);
         }
         let spec = self.tool_spec(name, view, description, parameters);
         let command = CommandSpec {
@@ -222,11 +221,11 @@ impl<'a> Check<'a> {
         if let (Effect::Once, Some(at), true) = (effect, view.key("retries"), retries > 0) {
             let message = "`retries` does nothing: a call with the effect `once` is never repeated by itself";
             let hint = Some("write `effect: read` or `effect: idempotent` if it may be repeated".to_owned());
-            self.problems.warn(at, "no_effect", message.to_owned(), hint);
+            self.problems.warn(at, Code::NoEffect, message.to_owned(), hint);
         }
         if let (Effect::Read | Effect::Idempotent, Some(at)) = (effect, view.key("on_unknown")) {
             let message = "`on_unknown` does nothing: a call that may be repeated is made again";
-            self.problems.warn(at, "no_effect", message.to_owned(), None);
+            self.problems.warn(at, Code::NoEffect, message.to_owned(), None);
         }
         ToolSpec {
             effect,
@@ -269,13 +268,13 @@ impl<'a> Check<'a> {
             let message = "`parameters` must be a JSON Schema with `type: object`".to_owned();
             let hint =
                 Some("write `parameters: {type: object, properties: {host: {type: string}}}`".to_owned());
-            self.problems.error(at, "invalid_schema", message, hint);
+            self.problems.error(at, Code::InvalidSchema, message, hint);
             return None;
         }
         let properties = match schema.get("properties").filter(|node| !node.is_null()) {
             Some(node) if node.entries().is_none() => {
                 let at = At { file: view.file, place: node.at };
-                self.problems.error(at, "invalid_schema", "`properties` must be a map".to_owned(), None);
+                self.problems.error(at, Code::InvalidSchema, "`properties` must be a map".to_owned(), None);
                 return None;
             }
             Some(node) => node.entries().unwrap_or_default(),
@@ -286,7 +285,7 @@ impl<'a> Check<'a> {
             if properties.iter().all(|property| property.key != name.value) {
                 let message = format!("`required` names `{}`, which `properties` does not have", name.value);
                 let hint = self.problems.suggest(name.value, properties.iter().map(|p| p.key.as_str()));
-                self.problems.error(name.at, "invalid_schema", message, hint);
+                self.problems.error(name.at, Code::InvalidSchema, message, hint);
                 sound = false;
             }
         }
@@ -302,14 +301,14 @@ impl<'a> Check<'a> {
             let Some(schema) = kind else {
                 let message = format!("`{}` must be a schema", property.key);
                 let hint = Some(format!("write `{}: {{type: string}}`", property.key));
-                self.problems.error(at, "invalid_schema", message, hint);
+                self.problems.error(at, Code::InvalidSchema, message, hint);
                 sound = false;
                 continue;
             };
             if let Some(kind) = schema.text("type").filter(|kind| !TYPES.contains(&kind.value)) {
                 let hint = self.problems.suggest(kind.value, TYPES);
                 let message = format!("`{}` is not a type of JSON Schema", kind.value);
-                self.problems.error(kind.at, "invalid_schema", message, hint);
+                self.problems.error(kind.at, Code::InvalidSchema, message, hint);
                 sound = false;
             }
         }

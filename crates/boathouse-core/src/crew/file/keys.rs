@@ -1,32 +1,68 @@
-//! Every key of every file: what it takes, and what it does.
+//! Every key of every file: what it takes, what counts without it, and what it does.
+//!
+//! The check of a crew's files, their JSON Schema and the tables of `docs/crew-file.md` are made of these tables.
 
 use super::{Does, Key, Kind, Table};
 
-const fn acts(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, does: Does::Acts }
+mod agent;
+mod tool;
+
+pub use agent::{AGENT, MODEL, PARAMETERS};
+pub use tool::{COMMAND, TOOL};
+
+/// All tables, in the order in which a newcomer reads them.
+pub static ALL: [&Table; 13] = [
+    &CREW,
+    &AGENT,
+    &MODEL,
+    &PARAMETERS,
+    &ROUTING,
+    &SIGNAL,
+    &BEHAVIOR,
+    &GROUP,
+    &JOIN,
+    &AGGREGATE,
+    &TOOL,
+    &COMMAND,
+    &SETTINGS,
+];
+
+const fn key(name: &'static str, kind: Kind, says: &'static str, does: Does) -> Key {
+    Key { name, kind, takes: "", default: "", says, does }
 }
 
-const fn needs(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, does: Does::Needed }
+/// A key that acts.
+pub const fn acts(name: &'static str, kind: Kind, says: &'static str) -> Key {
+    key(name, kind, says, Does::Acts)
 }
 
-const fn note(name: &'static str) -> Key {
-    Key { name, kind: Kind::Text, does: Does::Note }
+/// A key without which its map makes no sense.
+pub const fn needs(name: &'static str, kind: Kind, says: &'static str) -> Key {
+    key(name, kind, says, Does::Needed)
+}
+
+const fn note(name: &'static str, says: &'static str) -> Key {
+    key(name, Kind::Text, says, Does::Note)
 }
 
 const fn inert(name: &'static str, why: &'static str) -> Key {
-    Key { name, kind: Kind::Text, does: Does::Nothing(why) }
+    key(name, Kind::Text, "", Does::Nothing(why))
 }
 
-const fn count(name: &'static str, default: &'static str) -> Key {
-    acts(name, Kind::Setting { max: 1_000_000, default })
+const fn not_yet(name: &'static str, why: &'static str) -> Key {
+    key(name, Kind::Text, "", Does::NotYet(why))
 }
 
-const fn seconds(name: &'static str, default: &'static str) -> Key {
-    acts(name, Kind::Seconds { default })
+const fn count(name: &'static str, max: i64, default: &'static str, says: &'static str) -> Key {
+    acts(name, Kind::Setting { max, default }, says).or(default)
 }
 
-const TEXTS: Kind = Kind::List(&Kind::Text);
+const fn seconds(name: &'static str, default: &'static str, says: &'static str) -> Key {
+    acts(name, Kind::Seconds { default }, says).or(default)
+}
+
+/// A list of texts.
+pub const TEXTS: Kind = Kind::List(&Kind::Text);
 
 const GROUPS_INSTEAD: &str =
     "agents work side by side in `routing.parallel_groups`, which a signal names as its target";
@@ -34,13 +70,15 @@ const NO_KEYS: &str = "keys never stand in a crew's files: set the provider's en
 
 /// `crew.yaml`.
 pub static CREW: Table = Table {
+    name: "crew",
     what: "a crew",
     keys: &[
-        note("version"),
-        acts("name", Kind::Text),
-        acts("description", Kind::Text),
-        acts("entry_point", Kind::Text),
-        acts(
+        acts("name", Kind::Text, "names the crew")
+            .takes("text, at most 128 characters, none of `/ \\ ? # %`")
+            .or("the folder's name"),
+        acts("description", Kind::Text, "tells people what it is for"),
+        note("version", "nothing: a note for people"),
+        key(
             "agents",
             Kind::List(&Kind::Either {
                 what: "an agent's id, or an agent as a map",
@@ -48,12 +86,25 @@ pub static CREW: Table = Table {
                 list: None,
                 map: Some(&Kind::Map(&AGENT)),
             }),
-        ),
-        acts("handoff", Kind::Choice(&["signal", "tool", "auto"])),
-        acts("vars", Kind::Entries(&Kind::TextOrNull)),
-        acts("tools", Kind::Entries(&Kind::Map(&TOOL))),
-        acts("settings", Kind::Map(&SETTINGS)),
-        acts("routing", Kind::Map(&ROUTING)),
+            "which agents the crew has, in this order",
+            Does::NeededByCheck,
+        )
+        .takes("list of ids, or of agents as maps"),
+        acts("entry_point", Kind::Text, "where a run begins")
+            .takes("agent")
+            .or("the first agent that is not terminal, else the first"),
+        acts(
+            "handoff",
+            Kind::Choice(&["signal", "tool", "auto"]),
+            "how agents hand over: with signals in their text, with transfer tools, or both",
+        )
+        .or("signal"),
+        acts("vars", Kind::Entries(&Kind::TextOrNull), "placeholders of prompts, which a run may fill in")
+            .takes("map of name to text or null"),
+        acts("tools", Kind::Entries(&Kind::Map(&TOOL)), "commands that agents may call")
+            .takes("map of name to tool"),
+        acts("settings", Kind::Map(&SETTINGS), "limits and timeouts"),
+        acts("routing", Kind::Map(&ROUTING), "where agents lead"),
         inert("tasks", "a run's input is its task"),
         inert("parallel_targets", GROUPS_INSTEAD),
         inert("parallel_execution", GROUPS_INSTEAD),
@@ -72,65 +123,91 @@ pub static CREW: Table = Table {
     ],
 };
 
+const MANY: i64 = 1_000_000;
+const NO_TOKEN_LIMIT: &str = "tokens are counted but not limited";
+const NO_MONEY_LIMIT: &str = "money is not limited";
+const NO_RATE_LIMIT: &str = "calls are not limited by rate";
+const TRIMMED_BY_COUNT: &str = "history is trimmed by count, see `keep_recent`";
+const NO_MEMORY: &str = "an agent has no memory of its own to limit";
+const SERVER_LIMITS: &str = "the server's limits are the same for all crews";
+const IN_THE_JOURNAL: &str = "runs are kept in the journal";
+const BACKUPS_INSTEAD: &str = "a failing model is tried `model_attempts` times, then its backups";
+
 /// `settings:` of `crew.yaml`.
 pub static SETTINGS: Table = Table {
+    name: "settings",
     what: "`settings`",
     keys: &[
-        count("max_handoffs", "5"),
-        count("max_rounds", "10"),
-        seconds("timeout_seconds", "300"),
-        seconds("parallel_timeout_seconds", "60"),
-        seconds("tool_execution_timeout_seconds", "30"),
-        acts("tool_concurrency", Kind::Setting { max: 1000, default: "8" }),
-        acts("model_attempts", Kind::Setting { max: 100, default: "3" }),
-        acts("retry_backoff_min_millis", Kind::Setting { max: 3_600_000, default: "100" }),
-        acts("retry_backoff_max_seconds", Kind::Seconds { default: "5" }),
-        count("keep_recent", "to send the whole history"),
-        acts("max_tool_output_chars", Kind::Setting { max: 100_000_000, default: "each tool's own cap" }),
-        acts("max_total_tool_output_chars", Kind::Setting { max: 100_000_000, default: "no cap" }),
-        acts("language", Kind::Text),
-        acts("organization", Kind::Text),
+        count("max_handoffs", MANY, "5", "routes that a run may take"),
+        count("max_rounds", MANY, "10", "rounds of tool calls in one turn of an agent"),
+        seconds("timeout_seconds", "300", "active time of a run: waiting for a person does not count"),
+        seconds("parallel_timeout_seconds", "60", "active time of a parallel group that sets none"),
+        seconds("tool_execution_timeout_seconds", "30", "time of one attempt of a tool that sets none"),
+        count("tool_concurrency", 1000, "8", "tool calls of one reply that run at once"),
+        count("model_attempts", 100, "3", "attempts on one model before the next one is asked"),
+        count("retry_backoff_min_millis", 3_600_000, "100", "the shortest pause between attempts"),
+        seconds("retry_backoff_max_seconds", "5", "the longest pause between attempts"),
+        count(
+            "keep_recent",
+            MANY,
+            "the whole history",
+            "messages of history in a prompt, beside the first one of the user",
+        ),
+        count("max_tool_output_chars", 100_000_000, "each tool's own cap", "bytes of one tool's output"),
+        count(
+            "max_total_tool_output_chars",
+            100_000_000,
+            "no cap",
+            "bytes of all tool outputs of one round in a prompt",
+        ),
+        acts(
+            "language",
+            Kind::Text,
+            "the language that agents without a `system_prompt` are told to answer in",
+        ),
+        acts("organization", Kind::Text, "whom agents without a `system_prompt` are told they work for"),
+        not_yet(
+            "max_tokens_per_call",
+            "tokens are counted but not limited; `max_tokens` of an agent limits its replies",
+        ),
+        not_yet("max_tokens_per_day", NO_TOKEN_LIMIT),
+        not_yet("max_cost_per_day", NO_MONEY_LIMIT),
+        not_yet("cost_alert_threshold", NO_MONEY_LIMIT),
+        not_yet("max_calls_per_minute", NO_RATE_LIMIT),
+        not_yet("max_calls_per_hour", NO_RATE_LIMIT),
+        not_yet("max_calls_per_day", NO_RATE_LIMIT),
+        not_yet("max_context_window", TRIMMED_BY_COUNT),
+        not_yet("context_trim_percent", TRIMMED_BY_COUNT),
+        not_yet("on_limit", "a limit that is reached always ends the run"),
+        not_yet("block_on_quota_exceed", "a limit that acts always stops the run"),
         inert(
             "config_mode",
             "every crew is checked strictly, and a setting that is not written has its default",
         ),
-        inert(
+        not_yet(
             "tool_result_timeout_seconds",
             "each tool call has its own time, see `tool_execution_timeout_seconds`",
         ),
-        inert("min_tool_timeout_millis", "a tool's `timeout_seconds` is taken as it is written"),
-        inert("stream_chunk_timeout_millis", "a reply in flight may take the time that the run has left"),
-        inert("sse_keep_alive_seconds", "the server sends a heartbeat every 15 s"),
-        inert("request_store_cleanup_minutes", "runs are kept in the journal"),
-        inert("max_stored_requests", "runs are kept in the journal"),
-        inert("client_cache_ttl_minutes", "connections are pooled for all crews"),
+        not_yet("min_tool_timeout_millis", "a tool's `timeout_seconds` is taken as it is written"),
+        not_yet("stream_chunk_timeout_millis", "a reply in flight may take the time that the run has left"),
+        not_yet("sse_keep_alive_seconds", "the server sends a heartbeat every 15 s"),
+        inert("request_store_cleanup_minutes", IN_THE_JOURNAL),
+        inert("max_stored_requests", IN_THE_JOURNAL),
+        not_yet("client_cache_ttl_minutes", "connections are pooled for all crews"),
         inert("graceful_shutdown_check_millis", "shutdown needs no polling"),
-        inert("max_input_size_kb", "the server's limits are the same for all crews"),
-        inert("max_request_body_size_kb", "the server's limits are the same for all crews"),
+        not_yet("max_input_size_kb", SERVER_LIMITS),
+        not_yet("max_request_body_size_kb", SERVER_LIMITS),
         inert("stream_buffer_size", "streams are read from the journal"),
         inert("min_agent_id_length", "an id has 1 to 128 characters"),
         inert("max_agent_id_length", "an id has 1 to 128 characters"),
-        inert("timeout_warning_threshold_pct", "there is no warning before a timeout"),
-        inert(
-            "max_tokens_per_call",
-            "tokens are counted but not limited; `max_tokens` of an agent limits its replies",
-        ),
-        inert("max_tokens_per_day", "tokens are counted but not limited"),
-        inert("max_cost_per_day", "money is not limited"),
-        inert("cost_alert_threshold", "money is not limited"),
-        inert("max_memory_mb", "an agent has no memory of its own to limit"),
-        inert("max_daily_memory_gb", "an agent has no memory of its own to limit"),
-        inert("memory_alert_percent", "an agent has no memory of its own to limit"),
-        inert("max_context_window", "history is trimmed by count, see `keep_recent`"),
-        inert("context_trim_percent", "history is trimmed by count, see `keep_recent`"),
-        inert("slow_call_threshold_seconds", "no call is reported as slow"),
-        inert("max_errors_per_hour", "a failing model is tried `model_attempts` times, then its backups"),
-        inert("max_errors_per_day", "a failing model is tried `model_attempts` times, then its backups"),
-        inert("max_consecutive_errors", "a failing model is tried `model_attempts` times, then its backups"),
-        inert("max_calls_per_minute", "calls are not limited by rate"),
-        inert("max_calls_per_hour", "calls are not limited by rate"),
-        inert("max_calls_per_day", "calls are not limited by rate"),
-        inert("block_on_quota_exceed", "a limit that acts always stops the run"),
+        not_yet("timeout_warning_threshold_pct", "there is no warning before a timeout"),
+        inert("max_memory_mb", NO_MEMORY),
+        inert("max_daily_memory_gb", NO_MEMORY),
+        inert("memory_alert_percent", NO_MEMORY),
+        not_yet("slow_call_threshold_seconds", "no call is reported as slow"),
+        not_yet("max_errors_per_hour", BACKUPS_INSTEAD),
+        not_yet("max_errors_per_day", BACKUPS_INSTEAD),
+        not_yet("max_consecutive_errors", BACKUPS_INSTEAD),
     ],
     mistaken: &[
         ("timeout", "the key is `timeout_seconds`"),
@@ -142,12 +219,33 @@ pub static SETTINGS: Table = Table {
 
 /// `routing:` of `crew.yaml`.
 pub static ROUTING: Table = Table {
+    name: "routing",
     what: "`routing`",
     keys: &[
-        acts("signals", Kind::Entries(&Kind::List(&Kind::Map(&SIGNAL)))),
-        acts("defaults", Kind::Entries(&Kind::TextOrNull)),
-        acts("agent_behaviors", Kind::Entries(&Kind::Map(&BEHAVIOR))),
-        acts("parallel_groups", Kind::Entries(&Kind::Map(&GROUP))),
+        acts(
+            "signals",
+            Kind::Entries(&Kind::List(&Kind::Map(&SIGNAL))),
+            "what an agent may write at the end of its reply to say where the run goes",
+        )
+        .takes("map of agent to list of signals"),
+        acts(
+            "defaults",
+            Kind::Entries(&Kind::TextOrNull),
+            "where an agent leads when no signal says so; null ends the run",
+        )
+        .takes("map of agent to agent, group or null"),
+        acts(
+            "agent_behaviors",
+            Kind::Entries(&Kind::Map(&BEHAVIOR)),
+            "whether an agent waits for a person, or ends the run",
+        )
+        .takes("map of agent to behaviour"),
+        acts(
+            "parallel_groups",
+            Kind::Entries(&Kind::Map(&GROUP)),
+            "agents that work side by side; a signal or a default names the group as its target",
+        )
+        .takes("map of name to group"),
         inert("parallel_targets", GROUPS_INSTEAD),
         inert("parallel_execution", GROUPS_INSTEAD),
     ],
@@ -160,11 +258,18 @@ pub static ROUTING: Table = Table {
 
 /// One routing signal.
 pub static SIGNAL: Table = Table {
+    name: "signal",
     what: "a signal",
     keys: &[
-        needs("signal", Kind::Text),
-        acts("target", Kind::TextOrNull),
-        acts("description", Kind::Text),
+        needs(
+            "signal",
+            Kind::Text,
+            "what the agent writes. Blanks at its ends are dropped, Unicode is normalised (NFC)",
+        ),
+        acts("target", Kind::TextOrNull, "where it leads; null and `\"\"` end the run")
+            .takes("agent, group, null or `\"\"`")
+            .or("ends the run, with a warning"),
+        acts("description", Kind::Text, "what it means, for the model"),
         inert("parallel_targets", GROUPS_INSTEAD),
         inert("parallel_execution", GROUPS_INSTEAD),
     ],
@@ -177,11 +282,22 @@ pub static SIGNAL: Table = Table {
 
 /// What an agent does beside speaking.
 pub static BEHAVIOR: Table = Table {
+    name: "behavior",
     what: "a behaviour",
     keys: &[
-        acts("wait_for_signal", Kind::Flag),
-        acts("is_terminal", Kind::Flag),
-        note("description"),
+        acts(
+            "wait_for_signal",
+            Kind::Flag,
+            "a reply without a signal goes to a person, whose answer goes to this agent",
+        )
+        .or("false"),
+        acts(
+            "is_terminal",
+            Kind::Flag,
+            "the run completes after its reply; the same as in the agent's file, either one suffices",
+        )
+        .or("false"),
+        note("description", "nothing: a note for people"),
         inert("auto_route", "`defaults` and `handoff_targets` act with or without it"),
         inert("parallel_targets", GROUPS_INSTEAD),
         inert("parallel_execution", GROUPS_INSTEAD),
@@ -191,9 +307,10 @@ pub static BEHAVIOR: Table = Table {
 
 /// A parallel group.
 pub static GROUP: Table = Table {
+    name: "group",
     what: "a parallel group",
     keys: &[
-        needs("agents", TEXTS),
+        needs("agents", TEXTS, "who works, each once").takes("list of agents"),
         acts(
             "join",
             Kind::Either {
@@ -202,9 +319,16 @@ pub static GROUP: Table = Table {
                 list: None,
                 map: Some(&Kind::Map(&JOIN)),
             },
-        ),
-        acts("on_error", Kind::Choice(&["continue", "fail_fast"])),
-        seconds("timeout_seconds", "`settings.parallel_timeout_seconds`"),
+            "how many must complete; the rest is then cancelled",
+        )
+        .or("all"),
+        acts(
+            "on_error",
+            Kind::Choice(&["continue", "fail_fast"]),
+            "whether the others go on when one fails. If all fail, the run fails",
+        )
+        .or("continue"),
+        seconds("timeout_seconds", "`settings.parallel_timeout_seconds`", "active time of the whole group"),
         acts(
             "aggregate",
             Kind::Either {
@@ -213,9 +337,16 @@ pub static GROUP: Table = Table {
                 list: None,
                 map: Some(&Kind::Map(&AGGREGATE)),
             },
-        ),
-        acts("next_agent", Kind::TextOrNull),
-        acts("description", Kind::Text),
+            "how the results become one message",
+        )
+        .or("text"),
+        acts(
+            "next_agent",
+            Kind::TextOrNull,
+            "who receives that message; without one the run completes with it",
+        )
+        .takes("agent"),
+        acts("description", Kind::Text, "for models that are offered the group as a transfer"),
         inert(
             "wait_for_all",
             "a group waits for all its agents; `join: first` or `join: {quorum: n}` waits for fewer",
@@ -233,147 +364,21 @@ pub static GROUP: Table = Table {
 };
 
 /// `join:` of a group, where it is a map.
-pub static JOIN: Table =
-    Table { what: "`join`", keys: &[needs("quorum", Kind::Whole { min: 1, max: 1_000_000 })], mistaken: &[] };
+pub static JOIN: Table = Table {
+    name: "join",
+    what: "`join`",
+    keys: &[needs("quorum", Kind::Whole { min: 1, max: MANY }, "how many agents must complete")],
+    mistaken: &[],
+};
 
 /// `aggregate:` of a group, where it is a map.
-pub static AGGREGATE: Table =
-    Table { what: "`aggregate`", keys: &[needs("template", Kind::Text)], mistaken: &[] };
-
-const NO_MONEY: &str = "tokens are counted, but neither tokens nor money are limited";
-const NO_MEMORY: &str = "an agent has no memory of its own to limit";
-const NO_ERRORS: &str = "a failing model is tried `settings.model_attempts` times, then the backups";
-
-/// An agent: a file of `agents/`, or an item of `agents:`.
-pub static AGENT: Table = Table {
-    what: "an agent",
-    keys: &[
-        needs("id", Kind::Text),
-        acts("name", Kind::Text),
-        acts("role", Kind::Text),
-        acts("description", Kind::Text),
-        acts("backstory", Kind::Text),
-        acts("system_prompt", Kind::Text),
-        acts("model", Kind::Text),
-        acts("provider", Kind::Text),
-        acts("provider_url", Kind::Text),
-        acts("primary", Kind::Map(&MODEL)),
-        acts(
-            "backup",
-            Kind::Either {
-                what: "a model as a map, or a list of them",
-                scalar: None,
-                list: Some(&Kind::List(&Kind::Map(&MODEL))),
-                map: Some(&Kind::Map(&MODEL)),
-            },
-        ),
-        acts("temperature", Kind::Number { min: 0.0, max: 2.0 }),
-        acts("max_tokens", Kind::Whole { min: 1, max: 100_000_000 }),
-        acts("top_p", Kind::Number { min: 0.0, max: 1.0 }),
-        acts("parameters", Kind::Map(&PARAMETERS)),
-        acts("tool_calls", Kind::Choice(&["auto", "native", "text"])),
-        acts("tools", TEXTS),
-        acts("handoff_targets", TEXTS),
-        acts("is_terminal", Kind::Flag),
-        inert("top_k", "not every provider knows it; one that does takes it under `parameters.extra`"),
-        inert("enforce", "a limit that acts is always enforced"),
-        inert("enforce_cost_limits", NO_MONEY),
-        inert("cost_limits", NO_MONEY),
-        inert("max_tokens_per_call", "tokens are counted but not limited; `max_tokens` limits a reply"),
-        inert("max_tokens_per_day", NO_MONEY),
-        inert("max_cost_per_day", NO_MONEY),
-        inert("cost_alert_threshold", NO_MONEY),
-        inert("memory_limits", NO_MEMORY),
-        inert("error_limits", NO_ERRORS),
-        inert("logging", "what is logged is the program's setting, the same for all agents"),
-    ],
-    mistaken: &[
-        ("prompt", "the key is `system_prompt`"),
-        ("instructions", "the key is `system_prompt`"),
-        ("terminal", "the key is `is_terminal`"),
-        ("goal", "write it into `description` or `backstory`"),
-        ("base_url", "the key is `provider_url`"),
-        ("url", "the key is `provider_url`"),
-        ("stop", "it belongs under `parameters:`"),
-        ("seed", "it belongs under `parameters:`"),
-        ("reasoning_effort", "it belongs under `parameters:`"),
-        ("wait_for_signal", "it belongs into `crew.yaml` under `routing.agent_behaviors`"),
-        ("signals", "they belong into `crew.yaml` under `routing.signals`"),
-        ("handoffs", "the key is `handoff_targets`"),
-        ("api_key", NO_KEYS),
-    ],
-};
-
-/// `primary:` and `backup:` of an agent.
-pub static MODEL: Table = Table {
-    what: "a model",
-    keys: &[acts("model", Kind::Text), acts("provider", Kind::Text), acts("provider_url", Kind::Text)],
-    mistaken: &[
-        ("base_url", "the key is `provider_url`"),
-        ("url", "the key is `provider_url`"),
-        ("name", "the key is `model`"),
-        ("temperature", "it belongs to the agent, under `parameters:`"),
-        ("api_key", NO_KEYS),
-    ],
-};
-
-/// `parameters:` of an agent.
-pub static PARAMETERS: Table = Table {
-    what: "`parameters`",
-    keys: &[
-        acts("temperature", Kind::Number { min: 0.0, max: 2.0 }),
-        acts("max_tokens", Kind::Whole { min: 1, max: 100_000_000 }),
-        acts("top_p", Kind::Number { min: 0.0, max: 1.0 }),
-        acts(
-            "stop",
-            Kind::Either {
-                what: "a text, or a list of texts",
-                scalar: Some(&Kind::Text),
-                list: Some(&TEXTS),
-                map: None,
-            },
-        ),
-        acts("seed", Kind::Whole { min: i64::MIN, max: i64::MAX }),
-        acts("reasoning_effort", Kind::Text),
-        acts("extra", Kind::Json),
-    ],
-    mistaken: &[
-        ("top_k", "a provider that knows it takes it under `extra:`"),
-        ("frequency_penalty", "a provider that knows it takes it under `extra:`"),
-        ("presence_penalty", "a provider that knows it takes it under `extra:`"),
-    ],
-};
-
-/// A tool that the crew defines.
-pub static TOOL: Table = Table {
-    what: "a tool",
-    keys: &[
-        acts("description", Kind::Text),
-        needs("command", Kind::Map(&COMMAND)),
-        acts("cwd", Kind::Text),
-        acts("env", TEXTS),
-        acts("parameters", Kind::Json),
-        acts("effect", Kind::Choice(&["read", "idempotent", "once"])),
-        acts("on_unknown", Kind::Choice(&["ask", "fail", "assume_done", "rerun"])),
-        seconds("timeout_seconds", "`settings.tool_execution_timeout_seconds`"),
-        acts("retries", Kind::Whole { min: 0, max: 100 }),
-        acts("max_output_bytes", Kind::Setting { max: 16 * 1024 * 1024, default: "32768" }),
-    ],
-    mistaken: &[
-        ("argv", "write `command: {argv: [...]}`"),
-        ("allow", "write `command: {allow: {name: [...]}}`"),
-        ("timeout", "the key is `timeout_seconds`"),
-        ("params", "the key is `parameters`"),
-        ("approval", "no person can be asked before a call yet"),
-    ],
-};
-
-/// `command:` of a tool.
-pub static COMMAND: Table = Table {
-    what: "`command`",
-    keys: &[acts("argv", TEXTS), acts("allow", Kind::Entries(&TEXTS))],
-    mistaken: &[
-        ("shell", "a command is a list of arguments: no shell ever reads it"),
-        ("args", "the key is `argv`"),
-    ],
+pub static AGGREGATE: Table = Table {
+    name: "aggregate",
+    what: "`aggregate`",
+    keys: &[needs(
+        "template",
+        Kind::Text,
+        "the message, as a minijinja template over `results` and `summary`",
+    )],
+    mistaken: &[],
 };

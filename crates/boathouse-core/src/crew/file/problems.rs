@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::crew::Source;
-use crate::crew::problem::{Problem, Severity, lines, suggest};
+use crate::crew::problem::{Code, Problem, Severity, lines, sort, suggest};
 use crate::crew::yaml::{Fault, Place};
 
 /// A place in one of the files.
@@ -38,12 +38,12 @@ impl<'a> Problems<'a> {
     }
 
     /// The crew cannot run.
-    pub fn error(&mut self, at: At<'_>, code: &'static str, message: String, hint: Option<String>) {
+    pub fn error(&mut self, at: At<'_>, code: Code, message: String, hint: Option<String>) {
         self.add(Severity::Error, at, code, message, hint);
     }
 
     /// The crew can run, but something does not do what the file says.
-    pub fn warn(&mut self, at: At<'_>, code: &'static str, message: String, hint: Option<String>) {
+    pub fn warn(&mut self, at: At<'_>, code: Code, message: String, hint: Option<String>) {
         self.add(Severity::Warning, at, code, message, hint);
     }
 
@@ -56,7 +56,7 @@ impl<'a> Problems<'a> {
     pub fn of_file(
         &mut self,
         severity: Severity,
-        code: &'static str,
+        code: Code,
         file: &str,
         message: String,
         hint: Option<String>,
@@ -64,14 +64,7 @@ impl<'a> Problems<'a> {
         self.push(severity, || Problem::of_file(severity, code, file, message, hint));
     }
 
-    fn add(
-        &mut self,
-        severity: Severity,
-        at: At<'_>,
-        code: &'static str,
-        message: String,
-        hint: Option<String>,
-    ) {
+    fn add(&mut self, severity: Severity, at: At<'_>, code: Code, message: String, hint: Option<String>) {
         let line = self.lines.get(at.file).and_then(|lines| lines.get(at.place.line.wrapping_sub(1)));
         let line = line.copied().unwrap_or("");
         self.push(severity, || Problem::of_file(severity, code, at.file, message, hint).at(at.place, line));
@@ -131,12 +124,9 @@ impl<'a> Problems<'a> {
             let severity = if self.errors > listed { Severity::Error } else { Severity::Warning };
             let message = format!("{} more problems", self.left_out);
             let hint = Some("mend the ones above and check again".to_owned());
-            self.list.push(Problem::of_file(severity, "too_many_problems", "crew.yaml", message, hint));
+            self.list.push(Problem::of_file(severity, Code::TooManyProblems, "crew.yaml", message, hint));
         }
-        self.list.sort_by(|a, b| {
-            let key = |p: &Problem| (p.code == "too_many_problems", p.file != "crew.yaml");
-            (key(a), &a.file, a.line, a.column).cmp(&(key(b), &b.file, b.line, b.column))
-        });
+        sort(&mut self.list);
         self.list
     }
 }

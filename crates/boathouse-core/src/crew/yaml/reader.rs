@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 
+use crate::crew::problem::Code;
+
 use super::{Entry, Fault, MAX_DEPTH, MAX_NODES, Node, Place, Yaml};
 
 /// Reads one YAML document. Without a tree there is at least one fault; an empty document is a null node.
@@ -40,7 +42,12 @@ fn place(span: &granit_parser::Span) -> Place {
 fn syntax_fault(error: &ScanError) -> Fault {
     let marker = error.marker();
     let at = Place { line: marker.line().max(1), column: marker.col() + 1, length: 1 };
-    Fault { at, code: "yaml_syntax", message: error.info(), hint: None }
+    let message = error.info();
+    if message.contains("recursion limit") {
+        return too_deep(at);
+    }
+    let hint = message.contains("tab").then(|| "YAML indents with blanks, never with tabs".to_owned());
+    Fault { at, code: Code::YamlSyntax, message, hint }
 }
 
 /// How large a finished node is.
@@ -88,7 +95,7 @@ impl Reader {
                 if self.documents > 1 {
                     let message = "a second YAML document begins here".to_owned();
                     let hint = Some("one file holds one document: remove the `---`".to_owned());
-                    return Err(Fault { at, code: "yaml_documents", message, hint });
+                    return Err(Fault { at, code: Code::YamlDocuments, message, hint });
                 }
                 Ok(())
             }
@@ -129,14 +136,14 @@ impl Reader {
                 }
                 None => Err(Fault {
                     at,
-                    code: "yaml_alias",
+                    code: Code::YamlAlias,
                     message: "this alias stands inside what it stands for".to_owned(),
                     hint: None,
                 }),
             },
             Event::UnresolvedAlias(name) => Err(Fault {
                 at,
-                code: "yaml_alias",
+                code: Code::YamlAlias,
                 message: format!("no anchor `&{name}` before this alias"),
                 hint: Some("a text that begins with `*` needs quotes".to_owned()),
             }),
@@ -147,7 +154,7 @@ impl Reader {
     fn tag_fault(&mut self, at: Place, tag: &str) {
         self.faults.push(Fault {
             at,
-            code: "yaml_tag",
+            code: Code::YamlTag,
             message: format!("the tag `{tag}` means nothing here"),
             hint: Some("remove it, or quote the text that begins with `!`".to_owned()),
         });
@@ -187,7 +194,7 @@ impl Reader {
                 let Yaml::Map(more) = map.yaml else {
                     self.faults.push(Fault {
                         at,
-                        code: "yaml_merge",
+                        code: Code::YamlMerge,
                         message: "`<<` takes a map or a list of maps".to_owned(),
                         hint: None,
                     });
@@ -231,7 +238,7 @@ impl Reader {
                     Yaml::List(_) | Yaml::Map(_) => {
                         return Err(Fault {
                             at: node.at,
-                            code: "yaml_key",
+                            code: Code::YamlKey,
                             message: "a key must be a text, not a list or a map".to_owned(),
                             hint: Some("a text that begins with `{` or `[` needs quotes".to_owned()),
                         });
@@ -242,7 +249,7 @@ impl Reader {
                     if let Some(first) = seen.get(&name) {
                         self.faults.push(Fault {
                             at: key_at,
-                            code: "duplicate_key",
+                            code: Code::DuplicateKey,
                             message: format!("the key `{name}` is here twice"),
                             hint: Some(format!("the first one is in line {first}")),
                         });
@@ -259,10 +266,10 @@ impl Reader {
 
 fn too_large(at: Place) -> Fault {
     let message = format!("more than {MAX_NODES} values, counting what aliases stand for");
-    Fault { at, code: "yaml_size", message, hint: None }
+    Fault { at, code: Code::YamlSize, message, hint: None }
 }
 
 fn too_deep(at: Place) -> Fault {
     let message = format!("lists and maps are nested more than {MAX_DEPTH} deep");
-    Fault { at, code: "yaml_depth", message, hint: None }
+    Fault { at, code: Code::YamlDepth, message, hint: None }
 }

@@ -28,7 +28,7 @@ fn only_plain_scalars_are_numbers_flags_and_null() {
 fn a_key_written_twice_is_a_fault_and_the_first_counts() {
     let (root, faults) = parse("a: 1\nb: 2\na: 3\n");
     assert_eq!(root.expect("still a tree").to_json(), serde_json::json!({"a": 1, "b": 2}));
-    assert_eq!((faults[0].code, faults[0].at.line), ("duplicate_key", 3));
+    assert_eq!((faults[0].code, faults[0].at.line), (Code::DuplicateKey, 3));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn bombs_are_refused_at_once() {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
         bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
-    assert_eq!(parse(&bomb).1[0].code, "yaml_size");
+    assert_eq!(parse(&bomb).1[0].code, Code::YamlSize);
     for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
         let (root, faults) = parse(&deep);
         assert!(root.is_none() && !faults.is_empty());
@@ -53,7 +53,7 @@ fn bombs_are_refused_at_once() {
     for level in 1..100 {
         chain.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
     }
-    assert_eq!(parse(&chain).1[0].code, "yaml_depth");
+    assert_eq!(parse(&chain).1[0].code, Code::YamlDepth);
 }
 
 proptest! {

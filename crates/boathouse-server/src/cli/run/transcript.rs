@@ -494,7 +494,7 @@ fn count(number: u64, one: &str, many: &str) -> String {
 }
 
 /// `312 ms`, `1.2 s`, `3 min 20 s`.
-fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),

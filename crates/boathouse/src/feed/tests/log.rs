@@ -21,11 +21,11 @@ impl Log {
         let (run, state, events) = (RunId::from("r"), RunState::Running, events.to_vec());
         let mut held = self.lease.lock().unwrap();
         if let Some(lease) = *held {
-            let append = Append { run, lease, state, events };
+            let append = Append { run, lease, state, events, requests: Vec::new() };
             self.journal.append(append).now_or_never().unwrap().unwrap();
         } else {
             let (crew, thread) = ("c".to_owned(), ThreadId::from("t"));
-            let new = NewRun { run, crew, crew_hash: "h".into(), thread, state, events };
+            let new = NewRun { run, crew, crew_hash: "h".into(), thread, state, events, request: None };
             *held = Some(self.journal.create(new).now_or_never().unwrap().unwrap());
         }
     }

@@ -11,9 +11,10 @@ use boathouse_core::ids::RunId;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::chores::{free, now};
 use super::writer::Write;
 use super::{concat_row, to_row};
-use crate::journal::{Lease, RunRow, Stored};
+use crate::journal::{Lease, REQUESTS_KEPT, RequestKey, RunRow, Stored};
 
 /// Appends. Rows: 0, the place in `$1` of one that does not hold, whether there is such a run.
 const APPENDS: &str = "
@@ -31,28 +32,44 @@ const APPENDS: &str = "
 ";
 
 /// Everything else. `$2` is an object of arrays. Rows: 1, the place of a run that exists already; 2, the place of a run
-/// that is deleted; 3, the place of a run that is claimed, its epoch, its columns.
+/// that is deleted; 3, the place of a run that is claimed, its epoch, its columns; 4, the place of a run whose request
+/// was carried out before; 5, the place of a run that another process holds.
 const OTHERS: &str = concat_row!(
     "
     INSERT INTO crews (hash, source) SELECT c.value->>0, c.value->>1
         FROM json_each($2, '$.crews') c WHERE TRUE ON CONFLICT DO NOTHING;
     SELECT 1, n.key FROM json_each($2, '$.creates') n JOIN runs r ON r.id = n.value->>0;
-    INSERT INTO runs (id, epoch, lease, seq, state, updated_at, crew, crew_hash, thread, created_at)
+    SELECT 4, n.key FROM json_each($2, '$.creates') n JOIN requests q
+        ON q.scope = n.value->>13 AND q.key = n.value->>14 AND q.at > n.value->>15;
+    INSERT INTO runs (id, epoch, lease, seq, state, updated_at, crew, crew_hash, thread, created_at, holder)
         SELECT n.value->>0, n.value->>1, n.value->>2, n.value->>4, n.value->>5, n.value->>6,
-               n.value->>8, n.value->>9, n.value->>10, n.value->>11
-        FROM json_each($2, '$.creates') n WHERE TRUE ON CONFLICT (id) DO NOTHING;
+               n.value->>8, n.value->>9, n.value->>10, n.value->>11, n.value->>12
+        FROM json_each($2, '$.creates') n
+        WHERE NOT EXISTS (SELECT 1 FROM requests q
+            WHERE q.scope = n.value->>13 AND q.key = n.value->>14 AND q.at > n.value->>15)
+        ON CONFLICT (id) DO NOTHING;
     INSERT INTO events (run, seq, json)
         SELECT r.key, 1 + e.key, CAST(substr($3, (e.value >> 32) + 1, e.value & 4294967295) AS TEXT)
         FROM json_each($2, '$.creates') n CROSS JOIN runs r CROSS JOIN json_each(n.value, '$[7]') e
         WHERE r.id = n.value->>0 AND r.lease = n.value->>2;
+    INSERT INTO requests (scope, key, body, run, seq, at)
+        SELECT q.value->>0, q.value->>1, q.value->>2, q.value->>3, q.value->>7, q.value->>8
+        FROM json_each($2, '$.requests') q JOIN runs r ON r.id = q.value->>3
+        WHERE (r.epoch, r.lease, r.seq) = (q.value->>4, q.value->>5, q.value->>6)
+        ON CONFLICT DO UPDATE SET body = excluded.body, run = excluded.run, seq = excluded.seq, at = excluded.at;
     SELECT 2, d.key FROM json_each($2, '$.deletes') d JOIN runs r ON r.id = d.value;
     DELETE FROM runs WHERE id IN (SELECT d.value FROM json_each($2, '$.deletes') d);
-    UPDATE runs SET epoch = epoch + 1, lease = c.value->>1 FROM json_each($2, '$.claims') c WHERE runs.id = c.value->>0;
-    SELECT 3, c.place, epoch, ",
+    UPDATE runs SET epoch = epoch + 1, lease = c.value->>1, holder = c.value->>2
+        FROM json_each($2, '$.claims') c WHERE runs.id = c.value->>0 AND $FREE;
+    SELECT CASE runs.lease WHEN c.lease THEN 3 ELSE 5 END, c.place, epoch, ",
     "
-        FROM (SELECT key AS place, value->>0 AS run FROM json_each($2, '$.claims')) c JOIN runs ON id = c.run;
+        FROM (SELECT key AS place, value->>0 AS run, value->>1 AS lease FROM json_each($2, '$.claims')) c
+        JOIN runs ON id = c.run;
 "
 );
+
+/// Whether a run is free to be claimed.
+const FREE: &str = free!("c.value->>2");
 
 /// What became of one write of a batch.
 #[derive(Debug)]
@@ -65,6 +82,10 @@ pub(super) enum Outcome {
     Conflict,
     /// There is such a run.
     Exists,
+    /// The request that should start the run was carried out before.
+    Repeated,
+    /// Another process holds the run.
+    Held,
     /// The run is claimed.
     Claimed(u64, Box<RunRow>),
 }
@@ -80,7 +101,7 @@ impl Transactions {
     pub(super) fn new() -> Transactions {
         Transactions {
             appends: format!("BEGIN IMMEDIATE;{APPENDS}COMMIT").into(),
-            all: format!("BEGIN IMMEDIATE;{OTHERS}{APPENDS}COMMIT").into(),
+            all: format!("BEGIN IMMEDIATE;{}{APPENDS}COMMIT", OTHERS.replace("$FREE", FREE)).into(),
         }
     }
 
@@ -112,6 +133,8 @@ impl Transactions {
                 0 => (place(&arguments.places.appends)?, Outcome::UnknownRun),
                 1 => (place(&arguments.places.creates)?, Outcome::Exists),
                 2 => (place(&arguments.places.deletes)?, Outcome::Written),
+                4 => (place(&arguments.places.creates)?, Outcome::Repeated),
+                5 => (place(&arguments.places.claims)?, Outcome::Held),
                 _ => (place(&arguments.places.claims)?, claimed(row)?),
             };
             outcomes[place] = outcome;
@@ -153,6 +176,7 @@ impl Arguments {
         let mut appends = Array::default();
         let (mut crews, mut creates) = (Array::default(), Array::default());
         let (mut deletes, mut claims) = (Array::default(), Array::default());
+        let mut requests = Array::default();
         for (place, write) in writes.iter().enumerate() {
             places.unless_told.push(match write {
                 Write::Append { append, after, .. } => {
@@ -161,9 +185,21 @@ impl Arguments {
                     head(array, &append.run, append.lease, after.0, &append.events, append.state.as_str());
                     pieces(array, &append.events, &mut events);
                     array.push(']');
+                    for request in &append.requests {
+                        let last = after.0 + append.events.len() as u64;
+                        keep_request(
+                            requests.next(),
+                            request,
+                            &append.run,
+                            append.lease,
+                            after.0,
+                            last,
+                            &append.events,
+                        );
+                    }
                     Outcome::Written
                 }
-                Write::Create { new, lease, .. } => {
+                Write::Create { new, lease, holder, .. } => {
                     places.creates.push(place);
                     let array = creates.next();
                     head(array, &new.run, *lease, 0, &new.events, new.state.as_str());
@@ -173,15 +209,29 @@ impl Arguments {
                         text(array, field);
                     }
                     let created_at = new.events.first().map_or(0, |first| first.recorded.at.0);
-                    let _ = write!(array, ",{created_at}]");
+                    let _ = write!(array, ",{created_at},");
+                    text(array, holder);
+                    if let Some(request) = &new.request {
+                        for field in [&request.scope, &request.key] {
+                            array.push(',');
+                            text(array, field);
+                        }
+                        let kept_since = created_at.saturating_sub(REQUESTS_KEPT.as_millis() as i64);
+                        let _ = write!(array, ",{kept_since}");
+                        let last = new.events.len() as u64;
+                        keep_request(requests.next(), request, &new.run, *lease, last, last, &new.events);
+                    }
+                    array.push(']');
                     Outcome::Written
                 }
-                Write::Claim { run, lease, .. } => {
+                Write::Claim { run, lease, holder, .. } => {
                     places.claims.push(place);
                     let array = claims.next();
                     array.push('[');
                     text(array, run.as_str());
-                    let _ = write!(array, ",\"{}\"]", lease.as_simple());
+                    let _ = write!(array, ",\"{}\",", lease.as_simple());
+                    text(array, holder);
+                    array.push(']');
                     Outcome::UnknownRun
                 }
                 Write::Delete { run, .. } => {
@@ -198,14 +248,16 @@ impl Arguments {
                     array.push(']');
                     Outcome::Written
                 }
-                Write::Check { .. } | Write::Close => Outcome::Written,
+                Write::Chore { .. } | Write::Close => Outcome::Written,
             });
         }
-        let only_appends = places.appends.len() == writes.len();
+        let only_appends = places.appends.len() == writes.len() && requests.0.is_empty();
         let others = (!only_appends).then(|| {
             let (crews, creates) = (crews.end(), creates.end());
-            let (deletes, claims) = (deletes.end(), claims.end());
-            format!("{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims}}}")
+            let (deletes, claims, requests) = (deletes.end(), claims.end(), requests.end());
+            format!(
+                "{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims},\"requests\":{requests}}}"
+            )
         });
         Arguments { appends: appends.end(), others, events, places }
     }
@@ -239,6 +291,27 @@ fn head(array: &mut String, run: &RunId, lease: Lease, after: u64, events: &[Arc
     // An epoch that no run can have becomes one that no run has.
     let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
     let _ = write!(array, ",{epoch},\"{}\",{after},{last},\"{state}\",{at},", lease.id.as_simple());
+}
+
+/// A request that is carried out if its run has the lease and the event `if_at` then.
+fn keep_request(
+    array: &mut String,
+    request: &RequestKey,
+    run: &RunId,
+    lease: Lease,
+    if_at: u64,
+    seq: u64,
+    events: &[Arc<Stored>],
+) {
+    array.push('[');
+    for field in [&request.scope, &request.key, &request.body] {
+        text(array, field);
+        array.push(',');
+    }
+    text(array, run.as_str());
+    let at = events.last().map_or(0, |last| last.recorded.at.0);
+    let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
+    let _ = write!(array, ",{epoch},\"{}\",{if_at},{seq},{at}]", lease.id.as_simple());
 }
 
 /// Where each event begins in `$3`, and its length, in one number each.

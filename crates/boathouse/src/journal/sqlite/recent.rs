@@ -56,17 +56,7 @@ impl Recent {
     }
 
     pub(super) fn created(&self, new: NewRun) {
-        let (Some(first), Some(last)) = (new.events.first(), new.events.last()) else { return };
-        let row = RunRow {
-            run: new.run,
-            crew: new.crew,
-            crew_hash: new.crew_hash,
-            thread: new.thread,
-            state: new.state,
-            seq: last.recorded.seq,
-            created_at: first.recorded.at,
-            updated_at: last.recorded.at,
-        };
+        let Some(row) = new.row() else { return };
         self.kept().put(row, new.events, self.limit);
     }
 

@@ -16,7 +16,7 @@ use crate::journal::JournalError;
 const APPLICATION_ID: i64 = 0x426f_6174;
 
 /// One step for each version of the tables; the last is today's. A step is never changed once it was released.
-const STEPS: [&str; 1] = [include_str!("schema/1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -119,13 +119,17 @@ async fn migrate_locked(connection: &mut SqliteConnection, path: &Path) -> Resul
     Ok(())
 }
 
-/// Forgets crew sources that no run uses. Those that are served are put again before the next run.
-pub(super) async fn drop_unused_crews(connection: &mut SqliteConnection) -> Result<(), JournalError> {
-    sqlx::raw_sql("DELETE FROM crews WHERE hash NOT IN (SELECT crew_hash FROM runs)")
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(error)
+/// Takes a file over that no other process has open: who held runs is gone, and crew sources that no run uses are
+/// forgotten. Those that are served are put again before the next run.
+pub(super) async fn begin_alone(connection: &mut SqliteConnection) -> Result<(), JournalError> {
+    sqlx::raw_sql(
+        "DELETE FROM processes;
+         DELETE FROM crews WHERE NOT EXISTS (SELECT 1 FROM runs WHERE crew_hash = crews.hash)",
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(error)
 }
 
 /// SQLite's primary result code; `None` if the error is not SQLite's.

@@ -29,7 +29,7 @@ async fn keeps_the_contract_whatever_is_still_in_memory() {
 #[tokio::test]
 async fn a_full_disk_refuses_whole_batches_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder.path().join("a.db"), None, "PRAGMA max_page_count = 60").await;
+    let journal = open(&folder.path().join("a.db"), None, "PRAGMA max_page_count = 100").await;
     let (big, small) = (RunId::from("big"), RunId::from("small"));
     let lease = journal.create(new_run("big")).await.unwrap();
     let other = journal.create(new_run("small")).await.unwrap();
@@ -59,7 +59,11 @@ async fn a_full_disk_refuses_whole_batches_and_recovers() {
     assert_eq!(journal.read(&big, Seq(0), 999).await.unwrap().len() as u64, written);
     assert_eq!(journal.run(&big).await.unwrap().unwrap().seq, Seq(written));
 
+    let check = journal.check().await;
+    assert!(matches!(check, Err(JournalError::Unavailable(ref why)) if why.contains("full")), "{check:?}");
+
     assert!(journal.delete(&big).await.unwrap(), "making room is possible");
+    journal.check().await.unwrap();
     journal.append(append("small", other, vec![replied(2, &text)])).await.unwrap();
     assert_eq!(journal.read(&small, Seq(0), 9).await.unwrap().len(), 2);
     journal.close().await;

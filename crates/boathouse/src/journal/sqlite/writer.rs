@@ -12,9 +12,10 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Outcome, Transactions};
+use super::chores::Chore;
 use super::recent::Recent;
 use super::schema;
-use crate::journal::{Append, JournalError, Lease, NewRun, RunRow};
+use crate::journal::{Append, JournalError, Lease, NewRun, RequestKey, RunRow};
 
 /// Writes that may wait; more wait at the caller.
 const QUEUE: usize = 1024;
@@ -32,6 +33,8 @@ pub(super) enum Write {
     Create {
         new: NewRun,
         lease: Lease,
+        /// The process that holds the run.
+        holder: Arc<str>,
         done: Done<Lease>,
     },
     /// The events are numbered from `after` + 1.
@@ -43,6 +46,7 @@ pub(super) enum Write {
     Claim {
         run: RunId,
         lease: uuid::Uuid,
+        holder: Arc<str>,
         done: Done<(Lease, RunRow)>,
     },
     Delete {
@@ -54,8 +58,8 @@ pub(super) enum Write {
         source: String,
         done: Done<()>,
     },
-    /// Writes nothing, but in a transaction.
-    Check {
+    Chore {
+        chore: Chore,
         done: Done<()>,
     },
     /// Writes what is queued, and ends.
@@ -68,7 +72,20 @@ impl Write {
             Write::Create { new, .. } => Some(&new.run),
             Write::Append { append, .. } => Some(&append.run),
             Write::Claim { run, .. } | Write::Delete { run, .. } => Some(run),
-            Write::PutCrew { .. } | Write::Check { .. } | Write::Close => None,
+            Write::PutCrew { .. } | Write::Chore { .. } | Write::Close => None,
+        }
+    }
+
+    /// The requests that it carries out.
+    fn requests(&self) -> &[RequestKey] {
+        match self {
+            Write::Create { new, .. } => new.request.as_slice(),
+            Write::Append { append, .. } => &append.requests,
+            Write::Claim { .. }
+            | Write::Delete { .. }
+            | Write::PutCrew { .. }
+            | Write::Chore { .. }
+            | Write::Close => &[],
         }
     }
 
@@ -80,7 +97,7 @@ impl Write {
                 events.iter().map(|event| event.json.len()).sum()
             }
             Write::PutCrew { source, .. } => source.len(),
-            Write::Claim { .. } | Write::Delete { .. } | Write::Check { .. } | Write::Close => 0,
+            Write::Claim { .. } | Write::Delete { .. } | Write::Chore { .. } | Write::Close => 0,
         }
     }
 
@@ -90,7 +107,7 @@ impl Write {
             Write::Create { done, .. } => drop(done.send(Err(error))),
             Write::Claim { done, .. } => drop(done.send(Err(error))),
             Write::Delete { done, .. } => drop(done.send(Err(error))),
-            Write::Append { done, .. } | Write::PutCrew { done, .. } | Write::Check { done } => {
+            Write::Append { done, .. } | Write::PutCrew { done, .. } | Write::Chore { done, .. } => {
                 drop(done.send(Err(error)));
             }
             Write::Close => {}
@@ -100,7 +117,7 @@ impl Write {
     /// Tells the caller what became of it, once it is committed.
     fn finish(self, outcome: Outcome, recent: Option<&Recent>) {
         match (self, outcome) {
-            (Write::Create { new, lease, done }, Outcome::Written) => {
+            (Write::Create { new, lease, done, .. }, Outcome::Written) => {
                 if let Some(recent) = recent {
                     recent.created(new);
                 }
@@ -124,13 +141,15 @@ impl Write {
                 }
                 drop(done.send(Ok(matches!(outcome, Outcome::Written))));
             }
-            (Write::PutCrew { done, .. } | Write::Check { done }, _) => drop(done.send(Ok(()))),
+            (Write::PutCrew { done, .. } | Write::Chore { done, .. }, _) => drop(done.send(Ok(()))),
             (Write::Close, _) => {}
             (write @ (Write::Create { .. } | Write::Append { .. } | Write::Claim { .. }), outcome) => {
                 let Some(run) = write.run().cloned() else { return };
                 write.fail(match outcome {
                     Outcome::UnknownRun => JournalError::UnknownRun(run),
                     Outcome::Exists => JournalError::Exists(run),
+                    Outcome::Repeated => JournalError::Repeated(run),
+                    Outcome::Held => JournalError::Held(run),
                     Outcome::Conflict | Outcome::Written | Outcome::Claimed(..) => {
                         JournalError::Conflict(run)
                     }
@@ -222,6 +241,14 @@ impl Work {
     }
 
     async fn write(&mut self, batch: Vec<Write>) {
+        if let [Write::Chore { .. }] = batch.as_slice() {
+            for write in batch {
+                let Write::Chore { chore, done } = write else { continue };
+                // Whoever asked may have gone.
+                let _ = done.send(self.run_chore(&chore).await.map_err(|failure| failure.error));
+            }
+            return;
+        }
         match self.commit(&batch).await {
             Ok(outcomes) => {
                 for (write, outcome) in batch.into_iter().zip(outcomes) {
@@ -243,17 +270,46 @@ impl Work {
         }
     }
 
-    async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                schema::connect(&self.path).await.map_err(|error| Failure { error, of_one_write: false })?
-            }
+    async fn run_chore(&mut self, chore: &Chore) -> Result<(), Failure> {
+        let mut connection = self.connection().await?;
+        let ready = match chore {
+            // The statements that runs are written with must work, too.
+            Chore::Check => self.transactions.commit(&mut connection, &[]).await.map(drop),
+            Chore::Beat { .. }
+            | Chore::Leave { .. }
+            | Chore::ForgetRequests { .. }
+            | Chore::DropCrews { .. } => Ok(()),
         };
-        match self.transactions.commit(&mut connection, batch).await {
-            Ok(outcomes) => {
+        let result = match ready {
+            Ok(()) => chore.run(&mut connection).await,
+            Err(error) => Err(error),
+        };
+        self.put_back(connection, result).await
+    }
+
+    async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
+        let mut connection = self.connection().await?;
+        let result = self.transactions.commit(&mut connection, batch).await;
+        self.put_back(connection, result).await
+    }
+
+    async fn connection(&mut self) -> Result<SqliteConnection, Failure> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => schema::connect(&self.path).await.map_err(|error| Failure { error, of_one_write: false }),
+        }
+    }
+
+    /// Keeps the connection for the next batch, unless the result says that it may be broken.
+    async fn put_back<T>(
+        &mut self,
+        mut connection: SqliteConnection,
+        result: Result<T, sqlx::Error>,
+    ) -> Result<T, Failure> {
+        match result {
+            Ok(done) => {
                 self.connection = Some(connection);
-                Ok(outcomes)
+                Ok(done)
             }
             Err(error) => {
                 // SQLite has rolled some errors back by itself; then this fails, and nothing is open all the same.
@@ -279,22 +335,29 @@ struct Failure {
     of_one_write: bool,
 }
 
-/// Takes what one transaction can write: at most one write for each run, in the order in which they came.
+/// Takes what one transaction can write: at most one write for each run and each request, in the order in which they
+/// came. A chore goes alone.
 fn take_batch(waiting: &mut VecDeque<Write>) -> Vec<Write> {
     if waiting.len() == 1 {
         return waiting.drain(..).collect();
     }
     let mut batch = Vec::with_capacity(waiting.len());
     let mut later = VecDeque::new();
-    let mut taken = HashSet::new();
+    let (mut taken, mut requests) = (HashSet::new(), HashSet::new());
     let mut bytes = 0;
     while let Some(write) = waiting.pop_front() {
         let fits = batch.is_empty() || bytes + write.bytes() <= BATCH_BYTES;
-        if !fits || batch.len() == BATCH {
+        let chore = matches!(write, Write::Chore { .. });
+        if !fits || batch.len() == BATCH || (chore && !(batch.is_empty() && later.is_empty())) {
             waiting.push_front(write);
             break;
         }
-        if write.run().is_some_and(|run| !taken.insert(run.clone())) {
+        if chore {
+            return vec![write];
+        }
+        let known = write.run().is_some_and(|run| !taken.insert(run.clone()));
+        // A request that waits its turn keeps its run's later writes waiting too: the run is taken already.
+        if known || write.requests().iter().any(|request| !requests.insert(request.clone())) {
             later.push_back(write);
             continue;
         }

@@ -21,7 +21,7 @@ rules:
   - error: {kind: rate_limited, message: slow down, retry_after_ms: 250}
   - pieces: ["one ", "two"]
 "#;
-    assert_eq!(check(text), Ok(()));
+    assert_eq!(check(text), []);
 }
 
 #[test]
@@ -57,7 +57,8 @@ fn what_is_wrong_is_said_with_its_place() {
         ("a: 1\n", "scripted.yaml:1:1: ", "rules"),
     ];
     for (text, place, why) in cases {
-        let error = check(text).expect_err(text);
+        let faults = check(text);
+        let error = faults.first().expect(text).to_string();
         assert!(error.starts_with(place), "{text:?} gave {error:?}, expected it at {place:?}");
         assert!(error.contains(why), "{text:?} gave {error:?}, expected {why:?} in it");
         assert!(!error.contains('\n'), "{text:?} gave several lines: {error:?}");
@@ -71,6 +72,12 @@ fn a_file_that_grows_when_it_is_read_is_refused() {
         let list = vec![format!("*a{}", level - 1); 10].join(", ");
         text.push_str(&format!("  - tools: [{{name: A, arguments: {{a: &a{level} [{list}]}}}}]\n"));
     }
-    let error = check(&text).expect_err("it would fill the memory");
+    let error = check(&text).first().expect("it would fill the memory").to_string();
     assert!(error.starts_with("scripted.yaml:"), "{error}");
+}
+
+#[test]
+fn every_rule_that_is_wrong_is_said() {
+    let faults = check("rules:\n  - {reply: '{{x}}'}\n  - {reply: fine}\n  - {agent: a}\n");
+    assert_eq!(faults.iter().map(|fault| (fault.line, fault.column)).collect::<Vec<_>>(), [(2, 13), (4, 5)]);
 }

@@ -8,6 +8,7 @@ use crate::crew::CommandLine;
 use crate::crew::argv::{self, Piece};
 use crate::crew::check::Check;
 use crate::crew::file::{Said, View};
+use crate::crew::problem::Code;
 
 /// Programs that read an argument as a program of its own.
 const SHELLS: [&str; 12] =
@@ -25,7 +26,7 @@ impl<'a> Check<'a> {
         let Some(program) = argv.first() else {
             let at = command.key("argv").unwrap_or(command.at());
             let message = "`argv` is empty: it needs the program, then its arguments".to_owned();
-            self.problems.error(at, "invalid_command", message, None);
+            self.problems.error(at, Code::InvalidCommand, message, None);
             return None;
         };
         self.program(*program);
@@ -45,13 +46,13 @@ impl<'a> Check<'a> {
                             "declare it under `parameters`, or write `{{{{{name}}}}}` for the text itself"
                         )
                     });
-                    self.problems.error(element.at, "unknown_placeholder", message, Some(hint));
+                    self.problems.error(element.at, Code::UnknownPlaceholder, message, Some(hint));
                 }
                 if reads_program(program.value, argv[1..place].iter().map(|said| said.value)) {
                     let message =
                         format!("`{}` would read the argument `{name}` as a program", program.value);
                     let hint = Some("name the program itself, or list what may run under `allow`".to_owned());
-                    self.problems.error(element.at, "free_shell", message, hint);
+                    self.problems.error(element.at, Code::FreeShell, message, hint);
                 }
                 used.insert(name);
             }
@@ -59,7 +60,7 @@ impl<'a> Check<'a> {
         for name in declared.iter().filter(|name| !used.contains(**name)) {
             let at = tool.key("parameters").unwrap_or(tool.at());
             let message = format!("the parameter `{name}` does nothing: `argv` has no `{{{name}}}`");
-            self.problems.warn(at, "no_effect", message, None);
+            self.problems.warn(at, Code::NoEffect, message, None);
         }
         let sound = self.problems.error_count() == errors_before;
         sound.then(|| CommandLine::Argv(argv.iter().map(|said| said.value.to_owned()).collect()))
@@ -76,14 +77,14 @@ impl<'a> Check<'a> {
                 let message =
                     "an allow-list has no parameters: its commands run as they are written".to_owned();
                 let hint = Some("define a tool with `argv` and `parameters` for this one".to_owned());
-                self.problems.error(element.at, "invalid_command", message, hint);
+                self.problems.error(element.at, Code::InvalidCommand, message, hint);
             }
             match argv.first() {
                 Some(program) => self.program(*program),
                 None => {
                     let message = format!("`{}` has no program to run", name.value);
                     let hint = Some(format!("write `{}: [program, argument]`", name.value));
-                    self.problems.error(name.at, "invalid_command", message, hint);
+                    self.problems.error(name.at, Code::InvalidCommand, message, hint);
                 }
             }
             allowed.insert(name.value.to_owned(), argv.iter().map(|said| said.value.to_owned()).collect());
@@ -93,7 +94,7 @@ impl<'a> Check<'a> {
             let message = "`allow` lists no command".to_owned();
             self.problems.error(
                 at,
-                "invalid_command",
+                Code::InvalidCommand,
                 message,
                 Some("write `name: [program, argument]`".to_owned()),
             );
@@ -132,7 +133,7 @@ impl<'a> Check<'a> {
             return;
         };
         let hint = Some("write `[df, -h]`".to_owned());
-        self.problems.error(program.at, "invalid_command", fault.to_owned(), hint);
+        self.problems.error(program.at, Code::InvalidCommand, fault.to_owned(), hint);
     }
 }
 

@@ -1,0 +1,66 @@
+//! The keys of a tool that a crew defines.
+
+use super::{Kind, TEXTS, Table, acts, count, needs, seconds};
+
+/// A tool that the crew defines.
+pub static TOOL: Table = Table {
+    name: "tool",
+    what: "a tool",
+    keys: &[
+        acts("description", Kind::Text, "tells models when to call it"),
+        needs("command", Kind::Map(&COMMAND), "what runs, as a list of arguments: no shell reads it")
+            .takes("`{argv: [...]}` or `{allow: {name: [...]}}`"),
+        acts("cwd", Kind::Text, "where it runs")
+            .takes("path below the crew's folder")
+            .or("the crew's folder"),
+        acts("env", TEXTS, "environment variables that it gets beside `PATH`, `HOME`, `LANG` and `TZ`")
+            .takes("list of names"),
+        acts(
+            "parameters",
+            Kind::Json,
+            "its arguments, for `argv`. A list under `allow` has one argument, `command`",
+        )
+        .takes("JSON Schema with `type: object`")
+        .or("none"),
+        acts("effect", Kind::Choice(&["read", "idempotent", "once"]), "whether a call may be made again")
+            .or("once"),
+        acts(
+            "on_unknown",
+            Kind::Choice(&["ask", "fail", "assume_done", "rerun"]),
+            "what happens when nobody knows how a `once` call ended",
+        )
+        .or("ask"),
+        seconds(
+            "timeout_seconds",
+            "`settings.tool_execution_timeout_seconds`",
+            "how long one attempt may take",
+        ),
+        acts("retries", Kind::Whole { min: 0, max: 100 }, "further attempts, for `read` and `idempotent`")
+            .or("0"),
+        count("max_output_bytes", 16 * 1024 * 1024, "32768", "how much output is kept"),
+    ],
+    mistaken: &[
+        ("argv", "write `command: {argv: [...]}`"),
+        ("allow", "write `command: {allow: {name: [...]}}`"),
+        ("timeout", "the key is `timeout_seconds`"),
+        ("http", "this version has no HTTP tools yet: a command such as `curl` can stand in"),
+        ("mcp", "this version has no MCP tools yet"),
+        ("params", "the key is `parameters`"),
+        ("approval", "no person can be asked before a call yet"),
+    ],
+};
+
+/// `command:` of a tool.
+pub static COMMAND: Table = Table {
+    name: "command",
+    what: "`command`",
+    keys: &[
+        acts("argv", TEXTS, "the program and its arguments; `{x}` stands for the parameter `x`"),
+        acts("allow", Kind::Entries(&TEXTS), "a few commands by name, of which the model chooses one")
+            .takes("map of name to list of texts"),
+    ],
+    mistaken: &[
+        ("shell", "a command is a list of arguments: no shell ever reads it"),
+        ("args", "the key is `argv`"),
+    ],
+};

@@ -1,0 +1,57 @@
+//! Results for programs: one JSON object a line.
+
+use std::io::{self, Write};
+
+use boathouse::crew_test::{Facts, Miss};
+use serde::Serialize;
+
+use super::{Shown, Summary, millis};
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Test {
+        crew: &'a str,
+        file: String,
+        line: usize,
+        name: &'a str,
+        passed: bool,
+        took_ms: u64,
+        misses: &'a [Miss],
+        #[serde(flatten)]
+        facts: Option<&'a Facts>,
+    },
+    Summary {
+        passed: usize,
+        failed: usize,
+        not_run: usize,
+        took_ms: u64,
+    },
+}
+
+/// A test.
+pub(super) fn test(shown: &Shown<'_>) -> io::Result<()> {
+    let report = &shown.report;
+    write(&Line::Test {
+        crew: &report.crew.name,
+        file: shown.dir.join(&report.test.file).display().to_string(),
+        line: report.test.line,
+        name: &report.test.name,
+        passed: report.passed(),
+        took_ms: millis(report.took),
+        misses: &report.misses,
+        facts: report.facts.as_ref(),
+    })
+}
+
+/// The last line.
+pub(super) fn summary(summary: &Summary) -> io::Result<()> {
+    let Summary { passed, failed, not_run, took_ms } = *summary;
+    write(&Line::Summary { passed, failed, not_run, took_ms })
+}
+
+fn write(line: &Line<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, line)?;
+    writeln!(out)
+}

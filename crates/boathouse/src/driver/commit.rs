@@ -1,0 +1,140 @@
+//! Putting down what was decided: nothing is published, acknowledged or performed before its commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boathouse_core::ids::Seq;
+use boathouse_core::run::admit::Command;
+use tokio::time::sleep;
+
+use crate::engine::period::missed;
+use crate::journal::{Append, JournalError, Lease, NewRun, Stored};
+
+use super::Driver;
+
+/// How long a failed append waits for its next try, doubled up to the second value.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+impl Driver {
+    /// Writes the batch, then publishes it, tells who waits, and acts.
+    pub(super) async fn commit(&mut self) -> Result<(), JournalError> {
+        if !self.batch.is_empty() {
+            let events = std::mem::take(&mut self.batch);
+            self.write(&events).await?;
+            self.log(&events);
+            self.feed.publish(&events);
+        }
+        self.requests.clear();
+        for done in self.acks.drain(..) {
+            // Whoever asked may have gone.
+            let _ = done.send(Ok(()));
+        }
+        // Time may have passed since: then another process may have the run, and what was to be done is its.
+        if !self.period.lasts() {
+            return Err(missed());
+        }
+        self.perform();
+        Ok(())
+    }
+
+    /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
+    /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
+    async fn write(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
+        let mut pause = RETRY.0;
+        let mut uncertain = false;
+        loop {
+            if !self.period.lasts() {
+                return Err(missed());
+            }
+            let (write, period) = (self.write_once(events), self.period.clone());
+            let written = tokio::select! {
+                written = self.while_calls_go_on(write) => written,
+                () = period.over() => return Err(missed()),
+            };
+            match written {
+                Ok(lease) => {
+                    self.lease = Some(lease);
+                    return Ok(());
+                }
+                Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
+                    tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
+                    uncertain = true;
+                }
+                Err(JournalError::Conflict(_)) if uncertain && self.is_written(events).await => return Ok(()),
+                Err(other) => return Err(other),
+            }
+            let interrupt = self.shared.interrupt.clone();
+            tokio::select! {
+                () = self.while_calls_go_on(sleep(pause)) => pause = (pause * 2).min(RETRY.1),
+                () = interrupt.cancelled() => {
+                    return Err(JournalError::Unavailable("the process shuts down".to_owned()));
+                }
+                () = period.over() => return Err(missed()),
+            }
+        }
+    }
+
+    /// Waits for something while calls in flight are driven and commands are heard.
+    async fn while_calls_go_on<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let mut something = std::pin::pin!(something);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut something => return done,
+                returned = self.calls.next() => self.returned.push_back(returned),
+                Some(ask) = self.commands.recv() => {
+                    if matches!(ask.command, Command::Cancel { .. }) {
+                        self.calls.stop(|_| true);
+                    }
+                    self.backlog.push_back(ask);
+                }
+            }
+        }
+    }
+
+    fn write_once(
+        &self,
+        events: &[Arc<Stored>],
+    ) -> impl Future<Output = Result<Lease, JournalError>> + Send + use<> {
+        let journal = self.shared.journal.clone();
+        let (run, state, lease) = (self.run.id().clone(), self.run.state(), self.lease);
+        let (crew, thread) = (self.run.crew().clone(), self.run.started().thread.clone());
+        let events = events.to_vec();
+        let requests: Vec<_> = self.requests.iter().map(|request| request.key().clone()).collect();
+        async move {
+            match lease {
+                Some(lease) => {
+                    journal.append(Append { run, lease, state, events, requests }).await?;
+                    Ok(lease)
+                }
+                None => {
+                    let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
+                    let request = requests.into_iter().next();
+                    journal.create(NewRun { run, crew, crew_hash, thread, state, events, request }).await
+                }
+            }
+        }
+    }
+
+    /// Whether an append of which we heard no good was made after all.
+    async fn is_written(&mut self, events: &[Arc<Stored>]) -> bool {
+        let Some(first) = events.first() else { return true };
+        let after = Seq(first.recorded.seq.0 - 1);
+        let found = self.shared.journal.read(self.run.id(), after, events.len() + 1).await;
+        found.is_ok_and(|found| {
+            found.len() == events.len() && found.iter().zip(events).all(|(kept, ours)| kept.json == ours.json)
+        })
+    }
+
+    fn log(&self, events: &[Arc<Stored>]) {
+        let run = self.run.id();
+        for stored in events {
+            let event = || String::from_utf8_lossy(&stored.json).into_owned();
+            if self.run.started().verbose {
+                tracing::info!(%run, event = event());
+            } else if tracing::enabled!(tracing::Level::DEBUG) {
+                tracing::debug!(%run, event = event());
+            }
+        }
+    }
+}
