@@ -162,7 +162,7 @@ fn warnings_about_the_crew_take_one_line() {
 
 #[test]
 fn a_failed_run_says_why_and_what_helps() {
-    let crew = Crew::new(ECHO, "rules: [{agent: nobody, reply: x}]");
+    let crew = Crew::new(ECHO, "rules: [{when: never said, reply: x}]");
     let run = done(&mut crew.boathouse(&["run", "desk", "hello", "--model", "scripted"]), "");
     assert_eq!(run.code, 1);
     assert!(run.stderr.starts_with("error: the run failed: "), "{}", run.stderr);
