@@ -42,19 +42,14 @@ agents:
     Ok(dir)
 }
 
-/// One reply of 40 pieces.
-pub(crate) fn one(dir: &Path) -> Result<PathBuf> {
-    write(dir, "one", "plain", "", "")
-}
-
-/// The same, with 2 ms between two pieces.
-pub(crate) fn paced(dir: &Path) -> Result<PathBuf> {
-    write(dir, "paced", "plain-2-2", "", "")
+/// One reply of 40 pieces, as `model` paces it.
+pub(crate) fn one(dir: &Path, name: &str, model: &str) -> Result<PathBuf> {
+    write(dir, name, model, "", "")
 }
 
 /// Five replies of 40 pieces, four of which call one of two tools.
-pub(crate) fn five(dir: &Path) -> Result<PathBuf> {
-    write(dir, "five", "tools", "ResolveDNS, GetMemoryUsage", "")
+pub(crate) fn five(dir: &Path, name: &str, model: &str) -> Result<PathBuf> {
+    write(dir, name, model, "ResolveDNS, GetMemoryUsage", "")
 }
 
 /// One reply of 40 pieces that takes a second: 200 ms to the first, 20 ms between two.

@@ -51,6 +51,9 @@ enum Command {
         runs: u64,
         #[arg(long, default_value_t = 32)]
         clients: usize,
+        /// Only this shape: `one`, `one-pieces`, `one-paced`, `five` or `five-pieces`
+        #[arg(long, value_name = "NAME")]
+        shape: Option<String>,
     },
     /// What many runs at once add to the time of their models, beside the relay
     Latency {
@@ -103,7 +106,9 @@ async fn main() -> Result<()> {
     let lab = Lab::new(args.boathouse).await?;
     let done = match args.command {
         Command::Upstream | Command::Relay { .. } => Ok(()),
-        Command::Cpu { runs, clients } => scenario::cpu::run(&lab, runs, clients).await,
+        Command::Cpu { runs, clients, shape } => {
+            scenario::cpu::run(&lab, runs, clients, shape.as_deref()).await
+        }
         Command::Latency { runs, rounds, together } => {
             scenario::latency::run(&lab, runs, rounds, together).await
         }

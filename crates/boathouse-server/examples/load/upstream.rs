@@ -1,14 +1,13 @@
 //! A model that costs nothing: streams Chat Completions as OpenAI does, after a script that its name tells.
 //!
 //! A model's name is a script, and then, where wanted, milliseconds to the first piece and between pieces:
-//! `plain-200-20`.
+//! `plain-200-20`. With a pause, also one of 0, each piece is a write of its own; without, the reply is one write.
 //!
 //! - `plain`: one reply of 40 pieces.
 //! - `tools`: four replies that call `ResolveDNS` (of an address) and `GetMemoryUsage` in turn, then a last one; each of 40 pieces.
 //! - `same`: two replies that call `Echo`, then a last one. Every piece of text depends on all that was sent.
 //! - `long@N`: N replies of one piece that each call `Echo`, then a last one; counted by the run's `probe-<n>`.
 //!
-//! Each piece is a write of its own, as it comes from a real model, also without a pause.
 //! Source: OpenAI's API reference, "Create chat completion" and "Streaming".
 
 use std::collections::{HashMap, VecDeque};
@@ -83,8 +82,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 /// A reply on its way.
 struct Reply {
     frames: VecDeque<Bytes>,
-    first: Duration,
-    each: Duration,
+    /// Before the first piece, and before each further one; `None` gives all at once.
+    pace: Option<(Duration, Duration)>,
     begun: bool,
     probe: Option<u64>,
     state: Arc<State>,
@@ -95,8 +94,8 @@ impl Reply {
         let model = text_after(body, b"\"model\":\"").ok_or("the request names no model")?;
         let mut parts = model.split('-');
         let script = parts.next().unwrap_or_default();
-        let mut pause = || parts.next().map_or(Ok(0), str::parse).map(Duration::from_millis);
-        let (first, each) = (pause()?, pause()?);
+        let mut pause = || parts.next().map(|text| text.parse().map(Duration::from_millis)).transpose();
+        let pace = pause()?.zip(pause()?);
         let probe = http::find(body, b"probe-").and_then(|at| {
             let digits: Vec<u8> = body[at + 6..].iter().copied().take_while(u8::is_ascii_digit).collect();
             String::from_utf8(digits).ok()?.parse().ok()
@@ -129,14 +128,17 @@ impl Reply {
             _ => return Err(format!("no script `{script}`").into()),
         };
         state.started.fetch_add(1, Ordering::Relaxed);
-        Ok(Reply { frames, first, each, begun: false, probe, state })
+        Ok(Reply { frames, pace, begun: false, probe, state })
     }
 
     async fn next(&mut self) -> Option<Bytes> {
-        let pause = if std::mem::replace(&mut self.begun, true) { self.each } else { self.first };
         if self.frames.is_empty() {
             return None;
         }
+        let Some((first, each)) = self.pace else {
+            return Some(self.frames.drain(..).collect::<Vec<_>>().concat().into());
+        };
+        let pause = if std::mem::replace(&mut self.begun, true) { each } else { first };
         if pause.is_zero() {
             // What was given so far is written before this.
             tokio::task::yield_now().await;

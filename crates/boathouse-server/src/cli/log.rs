@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 use super::exit::Failure;
 
@@ -11,18 +14,18 @@ use super::exit::Failure;
 pub(crate) fn start(default: &str) -> Result<(), Failure> {
     let wanted = std::env::var("BOATHOUSE_LOG").unwrap_or_default();
     let wanted = if wanted.trim().is_empty() { default } else { wanted.trim() };
-    let filter = EnvFilter::try_new(wanted).map_err(|error| {
+    let filter: Targets = wanted.parse().map_err(|error| {
         Failure::usage(format!("BOATHOUSE_LOG=`{wanted}` is not a log filter: {error}"))
             .hint("write a level such as `info`, or `boathouse=debug,warn`")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = fmt::layer().with_writer(std::io::stderr);
     let format = std::env::var("BOATHOUSE_LOG_FORMAT").unwrap_or_default();
     match format.as_str() {
-        "json" => log.json().flatten_event(true).init(),
+        "json" => registry().with(log.json().flatten_event(true).with_filter(filter)).init(),
         "" | "text" => {
             let color =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            log.with_ansi(color).with_target(false).init();
+            registry().with(log.with_ansi(color).with_target(false).with_filter(filter)).init();
         }
         _ => {
             return Err(Failure::usage(format!("BOATHOUSE_LOG_FORMAT=`{format}` is not a log format"))

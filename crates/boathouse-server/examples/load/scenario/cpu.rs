@@ -31,26 +31,39 @@ async fn measure(name: &str, process: &Process, door: Door, clients: usize, runs
     Ok(cpu)
 }
 
-pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize) -> Result<()> {
+pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize, shape: Option<&str>) -> Result<()> {
     println!(
-        "{runs} runs, {clients} clients, no pauses (paced: 2 ms between pieces); processor time of the server's process alone\n"
+        "{runs} runs, {clients} clients; processor time of the server's process alone. The model writes its reply at once; piece by piece: each piece by itself, without a pause; paced: with 2 ms between\n"
     );
-    let dirs = [crews::one(lab.dir.path())?, crews::paced(lab.dir.path())?, crews::five(lab.dir.path())?];
-    // Without a pause pieces pile up, and Boathouse joins what has come together; paced they come one by one.
-    let shapes = [
+    let dir = lab.dir.path();
+    // Boathouse joins the pieces that have come together; the relay writes each by itself.
+    let mut shapes = vec![
         ("one call", "plain", "one"),
-        ("one call, paced", "plain-2-2", "paced"),
+        ("one call, piece by piece", "plain-0-0", "one-pieces"),
+        ("one call, paced", "plain-2-2", "one-paced"),
         ("five calls, four tool calls", "tools", "five"),
+        ("five calls, piece by piece", "tools-0-0", "five-pieces"),
     ];
+    shapes.retain(|(_, _, crew)| shape.is_none_or(|shape| shape == *crew));
+    if shapes.is_empty() {
+        return Err("there is no such shape; see --help".into());
+    }
+    let dirs = shapes
+        .iter()
+        .map(|(_, model, crew)| match model.starts_with("tools") {
+            true => crews::five(dir, crew, model),
+            false => crews::one(dir, crew, model),
+        })
+        .collect::<Result<Vec<_>>>()?;
 
     let mut pieces = Vec::new();
     let mut wholes = Vec::new();
     let relay = lab.relay().await?;
-    for (name, model, _) in shapes {
+    for (name, model, _) in &shapes {
         let door = Door::Relay { model, whole: false };
         pieces.push(measure(&format!("relay, {name}"), &relay, door, clients, runs).await?);
     }
-    for (name, model, _) in shapes {
+    for (name, model, _) in &shapes {
         let door = Door::Relay { model, whole: true };
         wholes.push(measure(&format!("relay --whole, {name}"), &relay, door, clients, runs).await?);
     }
@@ -58,14 +71,14 @@ pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize) -> Result<()> {
 
     for (journal, name) in [(Journal::Memory, "memory"), (Journal::Sqlite, "SQLite")] {
         let server = lab.boathouse(&dirs, journal).await?;
-        for ((shape, _, crew), relay) in shapes.into_iter().zip(&pieces) {
+        for ((shape, _, crew), relay) in shapes.iter().zip(&pieces) {
             let door = Door::Native { crew };
             let cpu = measure(&format!("native, {name}, {shape}"), &server, door, clients, runs).await?;
             println!("{:44} {:>8.2} x the relay", "", cpu / relay);
         }
     }
     let server = lab.boathouse(&dirs, Journal::Memory).await?;
-    for ((shape, _, crew), (relay, whole)) in shapes.into_iter().zip(pieces.iter().zip(&wholes)) {
+    for ((shape, _, crew), (relay, whole)) in shapes.iter().zip(pieces.iter().zip(&wholes)) {
         let door = Door::Go { crew };
         let cpu = measure(&format!("Go endpoint, memory, {shape}"), &server, door, clients, runs).await?;
         println!("{:44} {:>8.2} x the relay, {:.2} x the relay --whole", "", cpu / relay, cpu / whole);

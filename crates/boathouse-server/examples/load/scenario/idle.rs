@@ -7,7 +7,7 @@ use crate::http::{Connection, Result};
 use crate::lab::{Door, Journal, Lab, ask, millis, percentile};
 
 pub(crate) async fn run(lab: &Lab, times: usize) -> Result<()> {
-    let dirs = [crews::one(lab.dir.path())?];
+    let dirs = [crews::one(lab.dir.path(), "one", "plain")?];
     for (journal, name) in [(Journal::Memory, "memory"), (Journal::Sqlite, "SQLite")] {
         let (mut listening, mut answered, mut served) = (Vec::new(), Vec::new(), Vec::new());
         let mut idle = Vec::new();
