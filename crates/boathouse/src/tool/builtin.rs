@@ -1,4 +1,4 @@
-//! The built-in tools: diagnostics of the machine that this runs on. All of them only read.
+//! The built-in tools: diagnostics of the machine that this runs on, the conversation, the time. All of them only read.
 //!
 //! What this machine cannot tell (no `ping` program, no service manager) is said in so many words; no value is made
 //! up. Command lines, environments and users of other processes are never shown, for they hold secrets.
@@ -8,12 +8,14 @@ use serde::Deserialize;
 
 use super::function::FunctionTool;
 
+mod conversation;
 mod disk;
 mod memory;
 mod network;
 mod processes;
 mod service;
 mod system;
+mod time;
 
 /// All of them.
 pub(super) fn all() -> Vec<FunctionTool> {
@@ -30,6 +32,11 @@ pub(super) fn all() -> Vec<FunctionTool> {
         disk::disk_status(),
         network::network_status(),
         system::diagnostics(),
+        conversation::message_count(),
+        conversation::conversation_summary(),
+        conversation::search_messages(),
+        conversation::count_messages_by(),
+        time::current_time(),
     ]
 }
 
@@ -69,8 +76,8 @@ mod tests {
     use super::*;
     use crate::tool::{Tool, ToolCx, ToolError, Tools};
 
-    pub(super) async fn run(name: &str, arguments: Value) -> Result<String, ToolError> {
-        let cx = ToolCx {
+    pub(super) fn cx() -> ToolCx {
+        ToolCx {
             run: "r".into(),
             call: CallId(1),
             attempt: 1,
@@ -80,8 +87,15 @@ mod tests {
             history: rpds::VectorSync::new_sync(),
             cancelled: CancellationToken::new(),
             grace: std::time::Duration::from_secs(5),
-        };
-        Tools::builtin().get(name).expect("it is built in").call(&arguments, &cx).await
+        }
+    }
+
+    pub(super) async fn run(name: &str, arguments: Value) -> Result<String, ToolError> {
+        run_in(&cx(), name, arguments).await
+    }
+
+    pub(super) async fn run_in(cx: &ToolCx, name: &str, arguments: Value) -> Result<String, ToolError> {
+        Tools::builtin().get(name).expect("it is built in").call(&arguments, cx).await
     }
 
     #[test]
@@ -94,14 +108,19 @@ mod tests {
                 "CheckMemoryStatus",
                 "CheckNetworkStatus",
                 "CheckServiceStatus",
+                "CountMessagesBy",
                 "GetCPUUsage",
+                "GetConversationSummary",
+                "GetCurrentTime",
                 "GetDiskSpace",
                 "GetMemoryUsage",
+                "GetMessageCount",
                 "GetRunningProcesses",
                 "GetSystemDiagnostics",
                 "GetSystemInfo",
                 "PingHost",
                 "ResolveDNS",
+                "SearchMessages",
             ]
         );
         assert_eq!(names.len(), all().len());
@@ -135,6 +154,8 @@ mod tests {
         let order = |name: &str| tools.get(name).map(|tool| tool.spec().positional.clone());
         assert_eq!(order("PingHost"), Some(vec!["host".to_owned(), "count".to_owned()]));
         assert_eq!(order("CheckNetworkStatus"), order("PingHost"));
+        assert_eq!(order("SearchMessages"), Some(vec!["query".to_owned(), "limit".to_owned()]));
+        assert_eq!(order("CountMessagesBy"), Some(vec!["filter_by".to_owned(), "filter_value".to_owned()]));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Tools {
         Tools::default()
     }
 
-    /// The built-in tools: diagnostics of the machine that this runs on.
+    /// The built-in tools: diagnostics of the machine that this runs on, the conversation, the time.
     pub fn builtin() -> Tools {
         // Their names are distinct and their schemas compile: see the tests of `builtin`.
         let by_name = builtin::all().into_iter().map(|tool| {
