@@ -163,7 +163,7 @@ struct RuleText {
     /// Condition: it is the n-th try of this call, counted from 1.
     #[schemars(with = "Option<NonZeroU32>")]
     attempt: Option<Spanned<u32>>,
-    /// The text of the reply. `{{input}}`, `{{last}}` and `{{result.ToolName}}` are replaced.
+    /// The text of the reply. `{{input}}`, `{{last}}`, `{{result.ToolName}}` and `{{match.group}}` are replaced.
     #[schemars(with = "Option<String>", extend("type" = TEXT))]
     reply: Option<Spanned<String>>,
     /// Native tool calls.
@@ -227,7 +227,11 @@ impl Rule {
     fn check(text: Spanned<RuleText>) -> Result<Rule, Fault> {
         let at = Place::of(&text);
         let rule = text.value;
-        let pieces = pieces(rule.reply, rule.pieces, &at)?;
+        let when = pattern("when", rule.when)?;
+        let input = pattern("input", rule.input)?;
+        let groups: Vec<&str> =
+            when.iter().chain(&input).flat_map(|pattern| pattern.capture_names().flatten()).collect();
+        let pieces = pieces(rule.reply, rule.pieces, &at, &groups)?;
         let tools = rule.tools.unwrap_or_default();
         if matches!(&pieces, Pieces::Words(text) if text.is_empty())
             && tools.is_empty()
@@ -236,7 +240,7 @@ impl Rule {
             return Err(at.say("the rule gives nothing; add `reply`, `tools` or `error`"));
         }
         for call in &tools {
-            quote::check_value(&call.value.arguments).map_err(|why| Place::of(call).say(why))?;
+            quote::check_value(&call.value.arguments, &groups).map_err(|why| Place::of(call).say(why))?;
             if !matches!(call.value.arguments, Value::Object(_) | Value::String(_) | Value::Null) {
                 return Err(Place::of(call).say(format!(
                     "`arguments` of `{}` must be a mapping, or a text that is sent as it is",
@@ -254,8 +258,8 @@ impl Rule {
         Ok(Rule {
             agent: rule.agent,
             model: rule.model,
-            when: pattern("when", rule.when)?,
-            input: pattern("input", rule.input)?,
+            when,
+            input,
             call: rule.call.map(|call| call.value),
             attempt: rule.attempt.map(|attempt| attempt.value),
             pieces,
@@ -267,6 +271,11 @@ impl Rule {
                 .usage
                 .map(|usage| Usage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens }),
         })
+    }
+
+    /// What the rule may quote: also what its patterns matched.
+    pub(crate) fn quotes<'a>(&self, quotes: Quotes<'a>) -> Quotes<'a> {
+        quotes.of_rule(self.when.as_ref(), self.input.as_ref())
     }
 
     fn fits(&self, request: &ModelRequest, quotes: &Quotes<'_>) -> bool {
@@ -316,9 +325,10 @@ fn pieces(
     reply: Option<Spanned<String>>,
     pieces: Option<Spanned<Value>>,
     rule: &Place,
+    groups: &[&str],
 ) -> Result<Pieces, Fault> {
     if let Some(reply) = &reply {
-        quote::check(&reply.value).map_err(|why| Place::of(reply).say(why))?;
+        quote::check(&reply.value, groups).map_err(|why| Place::of(reply).say(why))?;
     }
     let Some(pieces) = pieces else {
         return Ok(Pieces::Words(reply.map(|reply| reply.value).unwrap_or_default()));
@@ -337,7 +347,7 @@ fn pieces(
             let texts = texts
                 .into_iter()
                 .map(|text| match text {
-                    Value::String(text) => quote::check(&text).map(|()| text),
+                    Value::String(text) => quote::check(&text, groups).map(|()| text),
                     Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                         Err("every one of `pieces` must be a text; quote it".to_owned())
                     }

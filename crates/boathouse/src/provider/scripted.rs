@@ -80,6 +80,7 @@ impl Provider for Scripted {
         let (rule, pieces, calls) = {
             let quotes = Quotes::new(request);
             let rule = script.find(request, &quotes).ok_or_else(|| no_rule(request, &quotes))?;
+            let quotes = rule.quotes(quotes);
             let broken = |why| config(format!("a rule of {FILE} for agent `{}`: {why}", request.agent));
             let pieces = cut(&rule.pieces, &quotes).map_err(broken)?;
             let calls = native_calls(rule, &quotes, request).map_err(broken)?;

@@ -1,6 +1,7 @@
-//! Placeholders in scripted replies: `{{input}}`, `{{last}}` and `{{result.ToolName}}`.
+//! Placeholders in scripted replies: `{{input}}`, `{{last}}`, `{{result.ToolName}}` and `{{match.name}}`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use boathouse_core::run::request::{ModelRequest, PromptMessage};
@@ -19,28 +20,37 @@ static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}").unwrap()
 });
 
-/// Says which placeholder of a text is none of ours.
-pub(super) fn check(text: &str) -> Result<(), String> {
+/// Says which placeholder of a text is none of ours. `groups` are the named groups of the rule's patterns.
+pub(super) fn check(text: &str, groups: &[&str]) -> Result<(), String> {
     for found in PLACEHOLDER.captures_iter(text) {
         let name = &found[1];
-        let known =
-            name == "input" || name == "last" || name.strip_prefix("result.").is_some_and(|t| !t.is_empty());
-        if !known {
-            return Err(format!(
-                "unknown placeholder `{{{{{name}}}}}`; known are `{{{{input}}}}`, `{{{{last}}}}` and \
-                 `{{{{result.ToolName}}}}`"
-            ));
+        match (name, name.split_once('.')) {
+            ("input" | "last", _) => {}
+            (_, Some(("result", tool))) if !tool.is_empty() => {}
+            (_, Some(("match", group))) if groups.contains(&group) => {}
+            (_, Some(("match", group))) => {
+                return Err(format!(
+                    "`{{{{{name}}}}}` quotes what a group matched, and the rule has no group `{group}`; write \
+                     `(?<{group}>...)` in its `when` or `input`"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "unknown placeholder `{{{{{name}}}}}`; known are `{{{{input}}}}`, `{{{{last}}}}`, \
+                     `{{{{result.ToolName}}}}` and `{{{{match.name}}}}`"
+                ));
+            }
         }
     }
     Ok(())
 }
 
 /// [`check`] for every text in a value.
-pub(super) fn check_value(value: &Value) -> Result<(), String> {
+pub(super) fn check_value(value: &Value, groups: &[&str]) -> Result<(), String> {
     match value {
-        Value::String(text) => check(text),
-        Value::Array(items) => items.iter().try_for_each(check_value),
-        Value::Object(entries) => entries.values().try_for_each(check_value),
+        Value::String(text) => check(text, groups),
+        Value::Array(items) => items.iter().try_for_each(|item| check_value(item, groups)),
+        Value::Object(entries) => entries.values().try_for_each(|item| check_value(item, groups)),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
@@ -51,6 +61,8 @@ pub(crate) struct Quotes<'a> {
     last: Cow<'a, str>,
     first_input: &'a str,
     input: &'a str,
+    /// What the named groups of the rule matched.
+    matched: BTreeMap<String, String>,
 }
 
 impl<'a> Quotes<'a> {
@@ -65,7 +77,24 @@ impl<'a> Quotes<'a> {
         });
         let first_input = inputs.next().unwrap_or_default();
         let input = inputs.next_back().unwrap_or(first_input);
-        Quotes { request, last: last(&request.messages), first_input, input }
+        Quotes { request, last: last(&request.messages), first_input, input, matched: BTreeMap::new() }
+    }
+
+    /// The same for a rule that fits: with what the named groups of its patterns matched. `when` goes before `input`.
+    pub(crate) fn of_rule(mut self, when: Option<&Regex>, input: Option<&Regex>) -> Quotes<'a> {
+        let mut matched = BTreeMap::new();
+        let mut take = |pattern: Option<&Regex>, texts: &[&str]| {
+            let Some(pattern) = pattern else { return };
+            let Some(found) = texts.iter().find_map(|text| pattern.captures(text)) else { return };
+            for name in pattern.capture_names().flatten() {
+                let text = found.name(name).map_or("", |text| text.as_str());
+                matched.entry(name.to_owned()).or_insert_with(|| text.to_owned());
+            }
+        };
+        take(when, &[&self.last]);
+        take(input, &[self.input, self.first_input]);
+        self.matched = matched;
+        self
     }
 
     /// The last message; if it holds tool results, all of that round.
@@ -86,15 +115,20 @@ impl<'a> Quotes<'a> {
     /// Fills in the placeholders of a text. The error names a tool without a result.
     pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
         let mut missing = None;
-        let filled = PLACEHOLDER.replace_all(text, |found: &Captures<'_>| match &found[1] {
-            "input" => self.input.to_owned(),
-            "last" => self.last.clone().into_owned(),
-            name => {
-                let tool = name.strip_prefix("result.").unwrap_or(name);
-                self.result(tool).map(str::to_owned).unwrap_or_else(|| {
-                    missing.get_or_insert_with(|| tool.to_owned());
-                    String::new()
-                })
+        let filled = PLACEHOLDER.replace_all(text, |found: &Captures<'_>| {
+            let name = &found[1];
+            match (name, name.split_once('.')) {
+                ("input", _) => self.input.to_owned(),
+                ("last", _) => self.last.clone().into_owned(),
+                // A rule whose groups do not have the name was refused when it was read.
+                (_, Some(("match", group))) => self.matched.get(group).cloned().unwrap_or_default(),
+                (_, rest) => {
+                    let tool = rest.map_or(name, |(_, tool)| tool);
+                    self.result(tool).map(str::to_owned).unwrap_or_else(|| {
+                        missing.get_or_insert_with(|| tool.to_owned());
+                        String::new()
+                    })
+                }
             }
         });
         match missing {

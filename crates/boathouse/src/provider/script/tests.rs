@@ -6,11 +6,11 @@ fn a_whole_file_is_accepted() {
 rules:
   - agent: triage
     model: fast
-    when: "(?i)cpu|máy"
+    when: "(?i)cpu|máy (?<which>\\w+)"
     input: slow
     call: 1
     attempt: 2
-    reply: "It is at {{result.GetCPUUsage}} for {{ input }}; you said {{last}}. JSON: {\"a\": {\"b\": 1}}"
+    reply: "It is at {{result.GetCPUUsage}} for {{ input }}; you said {{last}} of {{match.which}}. JSON: {\"a\": {\"b\": 1}}"
     tools:
       - name: GetCPUUsage
       - {name: PingHost, arguments: {host: "{{input}}", count: 4}}
@@ -42,6 +42,11 @@ fn what_is_wrong_is_said_with_its_place() {
             "rules:\n  - reply: 'see {{resutl.A}}'\n",
             "scripted.yaml:2:12: ",
             "unknown placeholder `{{resutl.A}}`",
+        ),
+        (
+            "rules:\n  - when: '(?<host>.*)'\n    reply: '{{match.hosts}}'\n",
+            "scripted.yaml:3:12: ",
+            "the rule has no group `hosts`; write `(?<hosts>...)` in its `when` or `input`",
         ),
         ("rules:\n  - reply: x\n    call: 0\n", "scripted.yaml:3:11: ", "`call` counts from 1"),
         (

@@ -120,6 +120,20 @@ async fn replies_quote_results_input_and_the_last_message() {
 }
 
 #[tokio::test]
+async fn replies_quote_what_the_patterns_matched() {
+    let script = "rules: [{when: 'name(?<mark>[?!])?', input: '(?i)i am (?<name>\\w+)(?<mark>.*)', \
+                  reply: '{{match.name}}, {{ match.mark }}', tools: [{name: Note, arguments: {who: '{{match.name}}'}}]}]";
+    let asked =
+        request(script, vec![user("I am Ada."), user("I am An."), user("[assistant]\nHi"), user("my name?")]);
+    // The newest message of the user does not fit, the first one does. `mark` is in both patterns: `when` goes first.
+    let reply = Scripted::new().reply(&asked, &NoDeltas).await.expect("a rule fits");
+    assert_eq!(reply.text, "Ada, ?");
+    assert_eq!(reply.calls[0].arguments, r#"{"who":"Ada"}"#);
+    let asked = request(script, vec![user("I am Ada."), user("I am An, what is my name")]);
+    assert_eq!(text(&asked).await, "An, ");
+}
+
+#[tokio::test]
 async fn the_input_is_what_the_person_said() {
     let script = "rules: [{input: '^printer', reply: 'first: {{input}}'}, {reply: 'then: {{input}}'}]";
     let block = "\n[📊 TOOL EXECUTION RESULTS]\n\nA:\n  Status: success\n  Output: x\n\n[END RESULTS]\n";
