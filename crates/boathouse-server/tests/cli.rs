@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/examples.rs"]
+mod examples;
 #[path = "cli/graph.rs"]
 mod graph;
 #[path = "cli/new.rs"]
