@@ -261,6 +261,8 @@ impl Driver {
 
     /// Turns the end of a call into its event.
     fn take_down(&mut self, returned: Returned) -> Result<(), JournalError> {
+        #[cfg(feature = "crash-points")]
+        crate::crash::pass(crate::crash::CrashPoint::BeforeOutcome);
         let Returned { call, attempt, took_ms, end } = returned;
         let Some(place) = self.run.find_call(call) else { return Ok(()) };
         let branch = place.branch().id;

@@ -25,6 +25,8 @@
 //! SQLite file is the feature `sqlite`, on by default.
 
 mod clock;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 pub mod crew_dir;
 pub mod crew_test;
 mod driver;

@@ -120,6 +120,10 @@ fn host(text: &str) -> Result<IpAddr, String> {
 
 /// Serves crews until a signal says stop.
 pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
+    #[cfg(feature = "crash-points")]
+    if let Ok(at) = std::env::var("BOATHOUSE_CRASH_AT") {
+        boathouse::crash::arm(&at).map_err(Failure::usage)?;
+    }
     let mut signals = StopSignals::take_over()?;
     if !args.host.is_loopback() && !args.no_auth {
         return Err(Failure::usage(format!(

@@ -98,7 +98,12 @@ impl Calls {
         self.stops.insert(call, Stop::Tell(cx.cancelled.clone()));
         self.futures.push(Box::pin(async move {
             let end = match tool {
-                Some(tool) => crate::tool::call(tool, &arguments, cx, limits).await,
+                Some(tool) => {
+                    let end = crate::tool::call(tool, &arguments, cx, limits).await;
+                    #[cfg(feature = "crash-points")]
+                    crate::crash::pass(crate::crash::CrashPoint::AfterEffect);
+                    end
+                }
                 None => ToolEnd::Returned {
                     status: ResultStatus::Error,
                     output: "this program has no such tool".to_owned(),

@@ -7,6 +7,8 @@ use boathouse_core::ids::Seq;
 use boathouse_core::run::admit::Command;
 use tokio::time::sleep;
 
+#[cfg(feature = "crash-points")]
+use crate::crash::{CrashPoint, pass};
 use crate::engine::period::missed;
 use crate::journal::{Append, JournalError, Lease, NewRun, Stored};
 
@@ -20,7 +22,11 @@ impl Driver {
     pub(super) async fn commit(&mut self) -> Result<(), JournalError> {
         if !self.batch.is_empty() {
             let events = std::mem::take(&mut self.batch);
+            #[cfg(feature = "crash-points")]
+            pass(CrashPoint::BeforeCommit);
             self.write(&events).await?;
+            #[cfg(feature = "crash-points")]
+            pass(CrashPoint::AfterAppend);
             self.log(&events);
             self.feed.publish(&events);
         }
