@@ -8,6 +8,8 @@ mod support;
 mod check;
 #[path = "cli/examples.rs"]
 mod examples;
+#[path = "cli/faults.rs"]
+mod faults;
 #[path = "cli/graph.rs"]
 mod graph;
 #[path = "cli/new.rs"]
