@@ -5,6 +5,7 @@ use std::time::Duration;
 use boathouse::core::ids::RunId;
 use boathouse_server::server::ServerConfig;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::support::{Connection, Server, within};
 
@@ -167,5 +168,28 @@ async fn shutdown_ends_streams_and_is_no_cancel() {
     );
     let run = server.engine.run(&RunId::from(id.as_str())).await.unwrap().unwrap();
     assert!(!run.state.is_ended());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_far_behind_is_told_of_the_gap_and_misses_no_event() {
+    let server = Server::start().await;
+    let slow = TcpSocket::new_v4().unwrap();
+    slow.set_recv_buffer_size(4096).unwrap();
+    let mut slow = Connection::on(slow.connect(server.address).await.unwrap());
+    slow.ask("POST /v1/crews/flood/runs", &STREAM, &json!({"input": "x".repeat(800_000)}).to_string()).await;
+    let head = slow.until("run_started").await;
+    let run = head.split("location: /v1/runs/").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
+    // It reads no more, and the run goes on.
+    server.gate.add_permits(1);
+    assert_eq!(server.rested(&run).await["state"], "completed");
+
+    let told = within(slow.answer()).await;
+    assert!(told.types().contains(&"gap".to_owned()), "{:?}", told.types().len());
+    let recorded: Vec<_> =
+        told.events().into_iter().filter(|(id, _)| id.is_some()).map(|(_, event)| event).collect();
+    let kept =
+        server.send(&format!("GET /v1/runs/{run}/events"), &[("accept", "application/json")], "").await;
+    assert_eq!(kept.json()["events"], json!(recorded));
     server.stop().await;
 }

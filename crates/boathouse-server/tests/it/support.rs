@@ -111,7 +111,11 @@ pub struct Connection {
 
 impl Connection {
     pub async fn to(address: SocketAddr) -> Connection {
-        Connection { socket: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
+        Connection::on(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn on(socket: TcpStream) -> Connection {
+        Connection { socket, read: Vec::new() }
     }
 
     /// Sends a request with `Host: localhost` unless the headers say otherwise.
@@ -307,6 +311,15 @@ fn crews() -> Vec<Crew> {
             r#"rules:
   - {call: 1, reply: "looking", tools: [{name: Gate}, {name: Echo, arguments: {text: "a<b"}}, {name: Echo, arguments: {text: fail}}]}
   - {reply: "found it"}"#,
+        ),
+        crew(
+            "flood",
+            worker,
+            // With a long input it is more than any socket takes in between.
+            &format!(
+                "rules:\n  - {{call: 1, reply: looking, tools: [{{name: Gate}}]}}\n  - {{reply: \"{}\", pieces: 3000}}\n",
+                "{{input}}".repeat(16)
+            ),
         ),
         crew("broken", hello, r#"rules: [{error: {kind: auth, message: "the key was refused"}}]"#),
         crew("circle", circler, r#"rules: [{reply: "round"}]"#),
