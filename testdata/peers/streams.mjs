@@ -16,7 +16,7 @@ import { EventSource } from "eventsource";
 const [boathouse, python, chromium, seedText] = process.argv.slice(2);
 const seed = Number(seedText ?? Date.now() % 1_000_000);
 const RUNS = 4; // of each client
-const WORDS = 60;
+const WORDS = 40;
 const PATIENCE = 90_000;
 console.log(`seed ${seed}`);
 
@@ -33,7 +33,7 @@ const dir = mkdtempSync(join(tmpdir(), "boathouse-streams-"));
 const children = new Set();
 process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
-  rmSync(dir, { recursive: true, force: true });
+  rmSync(dir, { recursive: true, force: true, maxRetries: 40, retryDelay: 50 });
 });
 setTimeout(() => fail("it takes too long"), PATIENCE).unref();
 
@@ -50,14 +50,14 @@ function start(program, args, options) {
   return child;
 }
 
-// A crew that talks for some seconds, with a tool in between, and words that take two, three and four bytes.
+// A crew that talks for some seconds, with tools in between, and words that take two, three and four bytes.
 function crew(name) {
   const folder = join(dir, name);
   mkdirSync(folder);
   const agent = (id, more) => `  - { id: ${id}, model: any, system_prompt: "${id} [NEXT]"${more} }\n`;
   writeFileSync(
     join(folder, "crew.yaml"),
-    `name: ${name}\nagents:\n${agent("first", ", tools: [Look]")}${agent("second", ", is_terminal: true")}` +
+    `name: ${name}\nagents:\n${agent("first", ", tools: [Look]")}${agent("second", ", tools: [Look], is_terminal: true")}` +
       `tools:\n  Look: { description: Looks., effect: read, command: { argv: [echo, seen] } }\n` +
       `routing: { signals: { first: [{ signal: "[NEXT]", target: second }] } }\n`,
   );
@@ -67,7 +67,10 @@ function crew(name) {
     join(folder, "scripted.yaml"),
     "rules:\n" +
       rule(`agent: first, call: 1, reply: "${words(WORDS)}", tools: [{ name: Look }]`) +
+      rule(`agent: first, call: 2, reply: "${words(WORDS)}", tools: [{ name: Look }]`) +
+      rule(`agent: first, call: 3, reply: "${words(WORDS)}", tools: [{ name: Look }]`) +
       rule(`agent: first, reply: "${words(WORDS)} [NEXT]"`) +
+      rule(`agent: second, call: 1, reply: "${words(WORDS)}", tools: [{ name: Look }]`) +
       rule(`agent: second, reply: "${words(WORDS)}"`),
   );
   return folder;
@@ -108,7 +111,7 @@ const proxy = net.createServer((client) => {
   for (const socket of [client, upstream]) socket.on("error", close).on("close", close).setNoDelay(true);
   client.on("data", (bytes) => {
     const asked = bytes.toString("latin1");
-    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) [kind, left] = ["events", 1 + below(16_000)];
+    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) [kind, left] = ["events", 1 + below(8000)];
     if (asked.includes("/api/crew/stream")) kind = "go";
     upstream.write(bytes);
   });
@@ -237,7 +240,7 @@ const going = Array.from({ length: RUNS }, (_, number) => eventsource(`${through
 await pause(1500);
 await end("SIGKILL");
 await serve();
-await pause(1500);
+await pause(2500);
 await end("SIGTERM");
 await serve();
 

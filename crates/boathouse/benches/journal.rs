@@ -11,6 +11,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+/// How many runs write at once.
+const RUNS: [u64; 4] = [1, 32, 64, 256];
+
 /// Makes `runs` runs and gives each `appends` events. Returns how long the appends took.
 async fn write(journal: &Arc<dyn Journal>, round: u64, runs: u64, appends: u64) -> Duration {
     let text = "x".repeat(350);
@@ -41,7 +44,7 @@ fn measure(criterion: &mut Criterion, name: &str, appends: u64, make: impl Async
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).measurement_time(Duration::from_secs(3));
-    for runs in [1, 32, 256] {
+    for runs in RUNS {
         group.throughput(Throughput::Elements(runs * appends));
         group.bench_function(BenchmarkId::new("runs at once", runs), |bencher| {
             let journal = runtime.block_on(make());
@@ -67,6 +70,37 @@ fn memory(criterion: &mut Criterion) {
 }
 
 #[cfg(feature = "sqlite")]
+#[path = "journal/bare.rs"]
+mod bare;
+
+/// What no journal on SQLite can beat: the same events, committed in groups, by one statement, with no questions asked.
+#[cfg(feature = "sqlite")]
+fn bare_loop(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut group = criterion.benchmark_group("bare loop, synchronous=FULL");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    for runs in RUNS {
+        group.throughput(Throughput::Elements(runs * 8));
+        group.bench_function(BenchmarkId::new("runs at once", runs), |bencher| {
+            let bare = runtime.block_on(bare::Bare::open(&folder.path().join(format!("{runs}.db"))));
+            let mut round = 0;
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let mut took = Duration::ZERO;
+                    for _ in 0..times {
+                        round += 1;
+                        took += bare.write(round, runs, 8).await;
+                    }
+                    took
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+#[cfg(feature = "sqlite")]
 fn sqlite(criterion: &mut Criterion) {
     use boathouse::journal::SqliteJournal;
     // In the build's own folder: a temporary folder may be in memory, where fsync costs nothing.
@@ -80,7 +114,7 @@ fn sqlite(criterion: &mut Criterion) {
 }
 
 #[cfg(feature = "sqlite")]
-criterion_group!(benches, memory, sqlite);
+criterion_group!(benches, memory, bare_loop, sqlite);
 #[cfg(not(feature = "sqlite"))]
 criterion_group!(benches, memory);
 criterion_main!(benches);

@@ -5,6 +5,12 @@
 #[path = "engine/support.rs"]
 mod support;
 
+#[path = "support/upstream.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod upstream;
+
+#[path = "engine/cancel.rs"]
+mod cancel;
 #[path = "engine/commands.rs"]
 mod commands;
 #[path = "engine/durability.rs"]

@@ -437,4 +437,57 @@ mod sqlite {
         }
         assert!(std::fs::read_to_string(at("text.db")).unwrap().starts_with("this is no database"));
     }
+
+    #[tokio::test]
+    async fn whatever_page_of_the_file_is_damaged_it_is_said_and_the_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let sound = folder.path().join("sound.db");
+        let journal = SqliteJournal::open(&sound).await.unwrap();
+        journal.put_crew("sha256:contract", &"name: contract\n".repeat(1000)).await.unwrap();
+        let runs: Vec<String> = (0..40).map(|number| format!("run-{number}")).collect();
+        for run in &runs {
+            let lease = journal.create(new_run(run)).await.unwrap();
+            let events = (2..6).map(|seq| replied(seq, &"x".repeat(700))).collect();
+            journal.append(append(run, lease, events)).await.unwrap();
+        }
+        journal.close().await;
+        let bytes = std::fs::read(&sound).unwrap();
+        const PAGE: usize = 4096;
+        let (mut refused, mut noticed) = (0, 0);
+        for page in 0..bytes.len() / PAGE {
+            for damage in [0x00, 0xA5] {
+                let path = folder.path().join(format!("damaged-{page}-{damage}.db"));
+                let mut damaged = bytes.clone();
+                damaged[page * PAGE..(page + 1) * PAGE].fill(damage);
+                std::fs::write(&path, &damaged).unwrap();
+                let journal = match SqliteJournal::open(&path).await {
+                    Ok(journal) => journal,
+                    Err(JournalError::Corrupt(why)) => {
+                        assert!(why.contains("damaged-"), "the file is named: {why}");
+                        let left = std::fs::read(&path).unwrap();
+                        assert!(
+                            left == damaged,
+                            "page {page} with {damage}: a file that is refused stays as it is"
+                        );
+                        refused += 1;
+                        continue;
+                    }
+                    Err(other) => panic!("page {page} with {damage}: {other:?}"),
+                };
+                for run in &runs {
+                    let run = RunId::from(run.as_str());
+                    let (row, events) = (journal.run(&run).await, journal.read(&run, Seq(0), 100).await);
+                    for error in [row.err(), events.err()].into_iter().flatten() {
+                        assert!(
+                            matches!(error, JournalError::Corrupt(_)),
+                            "page {page} with {damage}: {error:?}"
+                        );
+                        noticed += 1;
+                    }
+                }
+                journal.close().await;
+            }
+        }
+        assert!(refused > 0 && noticed > 0, "{refused} refused, {noticed} runs unreadable");
+    }
 }

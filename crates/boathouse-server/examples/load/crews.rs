@@ -57,6 +57,27 @@ pub(crate) fn slow(dir: &Path) -> Result<PathBuf> {
     write(dir, "slow", "plain-200-20", "", "")
 }
 
+/// One reply that takes so long that no experiment sees it.
+pub(crate) fn endless(dir: &Path) -> Result<PathBuf> {
+    write(dir, "endless", "plain-86400000", "", "settings: {timeout_seconds: 86400}")
+}
+
+/// One reply of so many pieces, 1 ms between two, the first after so long.
+pub(crate) fn many(dir: &Path, pieces: usize, first_ms: u64) -> Result<PathBuf> {
+    write(dir, "many", &format!("many@{pieces}-{first_ms}-1"), "", "")
+}
+
+/// Asks, waits for an answer, and is done with it.
+pub(crate) fn asking(dir: &Path) -> Result<PathBuf> {
+    let routing = "routing:
+  signals:
+    agent: [{signal: \"[DONE]\", target: null}]
+  agent_behaviors:
+    agent: {wait_for_signal: true}
+";
+    write(dir, "ask", "ask", "", routing)
+}
+
 /// Three replies, two of which call a tool; every word depends on all that came before.
 pub(crate) fn same(dir: &Path) -> Result<PathBuf> {
     write(dir, "same", "same", "Echo", ECHO)

@@ -29,6 +29,8 @@ pub(crate) struct Lab {
 pub(crate) enum Journal {
     Memory,
     Sqlite,
+    /// The newest SQLite journal, as the last server left it.
+    Kept,
 }
 
 impl Lab {
@@ -53,16 +55,27 @@ impl Lab {
         Process::start(command, &self.dir.path().join("relay.log")).await
     }
 
-    /// `boathouse serve` with a fresh journal.
+    /// `boathouse serve`, with a fresh journal unless it is to keep the last one.
     pub(crate) async fn boathouse(&self, crews: &[PathBuf], journal: Journal) -> Result<Process> {
+        self.boathouse_with(crews, journal, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub(crate) async fn boathouse_with(
+        &self,
+        crews: &[PathBuf],
+        journal: Journal,
+        arguments: &[&str],
+    ) -> Result<Process> {
         let mut command = Command::new(&self.boathouse);
-        command.arg("serve").args(crews).args(["--port", "0", "--journal"]);
+        command.arg("serve").args(crews).args(arguments).args(["--port", "0", "--journal"]);
         match journal {
             Journal::Memory => command.arg("memory"),
             Journal::Sqlite => {
                 self.journals.fetch_add(1, Ordering::Relaxed);
                 command.arg(&self.journal_files()[0])
             }
+            Journal::Kept => command.arg(&self.journal_files()[0]),
         };
         command
             .env("OPENAI_BASE_URL", format!("http://{}/v1", self.upstream.address))

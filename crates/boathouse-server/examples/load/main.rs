@@ -88,6 +88,39 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         runs: u64,
     },
+    /// Start and memory of a server with very many paused runs, and whether each can be answered
+    Paused {
+        #[arg(long, default_value_t = 10_000)]
+        runs: u64,
+    },
+    /// Time from a start after a crash until the runs that were in flight go on
+    Recovery {
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+    },
+    /// Time of a run that very many slow readers watch
+    Readers {
+        #[arg(long, default_value_t = 1000)]
+        readers: usize,
+        #[arg(long, default_value_t = 2000)]
+        pieces: usize,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Memory and file size under a steady mixed load, as a table and a picture
+    Soak {
+        #[arg(long, default_value_t = 20.0)]
+        minutes: f64,
+        /// Runs started in a second
+        #[arg(long, default_value_t = 60.0)]
+        rate: f64,
+        /// Ended runs that the server keeps
+        #[arg(long, default_value_t = 2000)]
+        keep_runs: u32,
+        /// Where soak.csv and soak.svg are written
+        #[arg(long, default_value = "target/soak", value_name = "DIR")]
+        out: PathBuf,
+    },
     /// A run of very many messages
     Long {
         #[arg(long, default_value_t = 10_000)]
@@ -116,6 +149,14 @@ async fn main() -> Result<()> {
         Command::Cancel { times } => scenario::cancel::run(&lab, times).await,
         Command::Leak { batches, runs } => scenario::leak::run(&lab, batches, runs).await,
         Command::Same { runs } => scenario::same::run(&lab, runs).await,
+        Command::Paused { runs } => scenario::paused::run(&lab, runs).await,
+        Command::Recovery { runs } => scenario::recovery::run(&lab, runs).await,
+        Command::Readers { readers, pieces, rounds } => {
+            scenario::readers::run(&lab, readers, pieces, rounds).await
+        }
+        Command::Soak { minutes, rate, keep_runs, out } => {
+            scenario::soak::run(&lab, minutes, rate, keep_runs, &out).await
+        }
         Command::Long { messages } => scenario::long::run(&lab, messages).await,
     };
     let logged = lab.logged();

@@ -17,7 +17,7 @@ pub(crate) struct Process {
     /// From the start of the process to the line that says where it listens.
     pub(crate) started_in: Duration,
     pid: u32,
-    _child: Child,
+    child: Child,
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -49,9 +49,14 @@ impl Process {
         while let Some(line) = lines.next_line().await? {
             let Some((_, rest)) = line.split_once("http://") else { continue };
             let address = rest.split_whitespace().next().unwrap_or_default().trim_end_matches('/').parse()?;
-            return Ok(Process { address, started_in: began.elapsed(), pid, _child: child, _stdout: lines });
+            return Ok(Process { address, started_in: began.elapsed(), pid, child, _stdout: lines });
         }
         Err(format!("{command:?} ended before it listened").into())
+    }
+
+    /// Kills it, as a crash would, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     /// Processor time in user and system mode, all threads. Source: proc_pid_stat(5); 100 ticks are a second.

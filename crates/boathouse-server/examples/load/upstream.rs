@@ -117,6 +117,11 @@ impl Reply {
                 let said = json!({"text": format!("{}.{results}", probe.unwrap_or_default())});
                 frames(4, &piece, (results < 2).then_some(("Echo", said, seen)))
             }
+            None if script == "ask" => {
+                let answered = http::find(body, b"the blue one").is_some();
+                frames(1, if answered { "fine [DONE]" } else { "which one?" }, None)
+            }
+            Some(("many", pieces)) => frames(pieces.parse()?, "word ", None),
             Some(("long", rounds)) => {
                 let rounds: usize = rounds.parse()?;
                 let mut counted = state.rounds.lock().unwrap_or_else(PoisonError::into_inner);

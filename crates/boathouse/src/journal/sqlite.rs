@@ -77,7 +77,7 @@ impl SqliteJournal {
 
     async fn start(path: PathBuf, lock: ServerLock) -> Result<SqliteJournal, JournalError> {
         let mut connection = Self::connect(&path).await?;
-        schema::begin_alone(&mut connection).await?;
+        schema::begin_alone(&mut connection, &path).await?;
         Ok(Self::on(path, connection, Some(Recent::default()), Some(lock)))
     }
 

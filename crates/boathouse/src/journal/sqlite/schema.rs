@@ -61,11 +61,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Opens the connection that writes.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
     let options = options(path).pragma("cache_size", "-16000").thread_name(|_| "journal-writer".to_owned());
-    options.connect().await.map_err(|sqlx| match error(sqlx) {
-        JournalError::Corrupt(why) => JournalError::Corrupt(format!("{}: {why}", path.display())),
-        JournalError::Unavailable(why) => JournalError::Unavailable(format!("{}: {why}", path.display())),
-        other => other,
-    })
+    options.connect().await.map_err(|sqlx| error_of(path, sqlx))
 }
 
 /// The connections that read; they are opened as they are needed.
@@ -89,6 +85,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
 }
 
 async fn migrate_locked(connection: &mut SqliteConnection, path: &Path) -> Result<(), JournalError> {
+    let error = |sqlx| error_of(path, sqlx);
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(error)?;
     let head = sqlx::query(
         "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),
@@ -121,7 +118,7 @@ async fn migrate_locked(connection: &mut SqliteConnection, path: &Path) -> Resul
 
 /// Takes a file over that no other process has open: who held runs is gone, and crew sources that no run uses are
 /// forgotten. Those that are served are put again before the next run.
-pub(super) async fn begin_alone(connection: &mut SqliteConnection) -> Result<(), JournalError> {
+pub(super) async fn begin_alone(connection: &mut SqliteConnection, path: &Path) -> Result<(), JournalError> {
     sqlx::raw_sql(
         "DELETE FROM processes;
          DELETE FROM crews WHERE NOT EXISTS (SELECT 1 FROM runs WHERE crew_hash = crews.hash)",
@@ -129,7 +126,7 @@ pub(super) async fn begin_alone(connection: &mut SqliteConnection) -> Result<(),
     .execute(connection)
     .await
     .map(drop)
-    .map_err(error)
+    .map_err(|sqlx| error_of(path, sqlx))
 }
 
 /// SQLite's primary result code; `None` if the error is not SQLite's.
@@ -151,5 +148,14 @@ pub(super) fn error(error: sqlx::Error) -> JournalError {
         }
         (_, sqlx::Error::PoolClosed) => JournalError::Closed,
         _ => JournalError::Unavailable(error.to_string()),
+    }
+}
+
+/// The same of a file that is being opened: it is named.
+fn error_of(path: &Path, sqlx: sqlx::Error) -> JournalError {
+    match error(sqlx) {
+        JournalError::Corrupt(why) => JournalError::Corrupt(format!("{}: {why}", path.display())),
+        JournalError::Unavailable(why) => JournalError::Unavailable(format!("{}: {why}", path.display())),
+        other => other,
     }
 }
