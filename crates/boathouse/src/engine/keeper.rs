@@ -1,9 +1,11 @@
 //! What an engine does beside its runs: it says that it lives, takes over runs that nobody drives, and forgets what is
 //! old.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boathouse_core::ids::RunId;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::journal::{JournalError, Retention};
@@ -82,8 +84,13 @@ impl Shared {
             if !self.period.load().lasts() {
                 continue;
             }
+            // Those that were driven here may have come to rest while the journal was looking.
+            let driven: HashSet<RunId> = self.live().into_iter().collect();
             match self.journal.unfinished().await {
-                Ok(runs) => runs.into_iter().for_each(|run| self.recover(run, Recover::Again)),
+                Ok(runs) => {
+                    let left = runs.into_iter().filter(|run| !driven.contains(run));
+                    left.for_each(|run| self.recover(run, Recover::Again));
+                }
                 Err(error) => tracing::debug!(%error, "cannot look for runs that nobody drives"),
             }
         }
