@@ -37,6 +37,7 @@ fn violations(file: &str, text: &str) -> Option<Vec<String>> {
         "crew.yaml" => "crew",
         "scripted.yaml" => "scripted",
         file if file.starts_with("agents/") => "agent",
+        file if file.starts_with("tests/") => "tests",
         _ => return None,
     };
     let value = yaml::parse(text).0?.to_json();
@@ -79,8 +80,18 @@ fn each_schema_is_one_of_draft_07() {
 #[test]
 fn crews_that_load_fit_their_schemas() {
     let mut checked = 0;
-    for folder in folders("testdata/crews/good").into_iter().chain(folders("examples")) {
-        let (source, _) = crew_dir::read(&folder);
+    for folder in folders("testdata/crews/good")
+        .into_iter()
+        .chain(folders("examples"))
+        .chain(folders("crates/boathouse-server/templates"))
+    {
+        let (mut source, _) = crew_dir::read(&folder);
+        for test in
+            fs::read_dir(folder.join("tests")).into_iter().flatten().map(|entry| entry.unwrap().path())
+        {
+            let name = test.file_name().unwrap().to_str().unwrap();
+            source.insert(format!("tests/{name}"), fs::read_to_string(&test).unwrap());
+        }
         for (file, text) in &source {
             let Some(violations) = violations(file, text) else { continue };
             assert!(violations.is_empty(), "{}/{file}: {violations:#?}", folder.display());
@@ -140,9 +151,13 @@ fn place(
         "tool" => ("{agents: [x], tools: {T: {HERE}}}", &[("command", "{}")]),
         "command" => ("{agents: [x], tools: {T: {command: {HERE}}}}", &[]),
         "settings" => ("{agents: [x], settings: {HERE}}", &[]),
+        "cost_limits" => ("{id: x, cost_limits: {HERE}}", &[]),
+        "memory_limits" => ("{id: x, memory_limits: {HERE}}", &[]),
+        "error_limits" => ("{id: x, error_limits: {HERE}}", &[]),
+        "logging" => ("{id: x, logging: {HERE}}", &[]),
         other => panic!("say where `{other}` stands"),
     };
-    let of_agents = matches!(table.name, "agent" | "model" | "parameters");
+    let of_agents = text.starts_with("{id") || table.name == "agent";
     let (file, root) = if of_agents { ("agents/x.yaml", &keys::AGENT) } else { ("crew.yaml", &keys::CREW) };
     (file, root, text, needs)
 }

@@ -8,6 +8,7 @@ use super::problem::Code;
 use super::yaml::{Node, Yaml};
 
 pub mod keys;
+pub mod page;
 mod problems;
 pub mod schema;
 mod view;
@@ -60,6 +61,8 @@ pub enum Kind {
     Map(&'static Table),
     /// A map that is taken as JSON.
     Json,
+    /// Whatever stands there.
+    Any,
     /// A single value, a list or a map, whichever is written; `what` names all of them, for people.
     Either {
         /// What is expected, for people.
@@ -117,7 +120,7 @@ impl Key {
     /// Why it does nothing; `None` if it acts.
     pub fn idle(&self) -> Option<&'static str> {
         match self.does {
-            Does::Nothing(why) | Does::NotYet(why) => Some(why),
+            Does::Nothing(why) | Does::Instead(why) | Does::NotYet(why) => Some(why),
             Does::Acts | Does::Needed | Does::NeededByCheck | Does::Note => None,
         }
     }
@@ -141,6 +144,8 @@ pub enum Does {
     Note,
     /// Nothing, for this reason.
     Nothing(&'static str),
+    /// Nothing: this is how the same is said here.
+    Instead(&'static str),
     /// Nothing so far, for this reason.
     NotYet(&'static str),
 }
@@ -241,6 +246,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
                 wrong(problems, "a map");
             }
         }
+        Kind::Any => {}
         Kind::Either { what, scalar, list, map } => {
             let fitting = match &node.yaml {
                 Yaml::Scalar { .. } => scalar,
@@ -308,19 +314,20 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
     for entry in node.entries().unwrap_or_default() {
         let at = At { file, place: entry.key_at };
         match table.keys.iter().find(|key| key.name == entry.key) {
-            Some(key) => match key.does {
-                Does::Acts | Does::Needed | Does::NeededByCheck => {
-                    validate(&entry.value, &key.kind, file, key.name, problems);
+            Some(key) => {
+                match key.does {
+                    Does::Acts | Does::Needed | Does::NeededByCheck | Does::Note => {}
+                    Does::Nothing(why) | Does::Instead(why) => {
+                        let message = format!("`{}` does nothing: {why}", key.name);
+                        problems.warn(at, Code::NoEffect, message, None);
+                    }
+                    Does::NotYet(why) => {
+                        let message = format!("`{}` does nothing yet in this version: {why}", key.name);
+                        problems.warn(at, Code::NotYet, message, None);
+                    }
                 }
-                Does::Note => {}
-                Does::Nothing(why) => {
-                    problems.warn(at, Code::NoEffect, format!("`{}` does nothing: {why}", key.name), None);
-                }
-                Does::NotYet(why) => {
-                    let message = format!("`{}` is not enforced yet by this version: {why}", key.name);
-                    problems.warn(at, Code::NotYet, message, None);
-                }
-            },
+                validate(&entry.value, &key.kind, file, key.name, problems);
+            }
             // Free for the author: anchors and notes for other programs.
             None if entry.key.starts_with("x-") => {}
             None => {

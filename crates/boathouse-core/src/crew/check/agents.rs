@@ -15,8 +15,7 @@ const DEFAULT_MODEL: &str = "gpt-4o-mini";
 /// The provider where none is named.
 const DEFAULT_PROVIDER: &str = "openai";
 /// Keys of a request that `parameters.extra` may not replace.
-const RESERVED: [&str; 8] =
-    ["model", "messages", "system", "tools", "tool_choice", "stream", "stream_options", "n"];
+const RESERVED: [&str; 7] = ["model", "messages", "system", "tools", "tool_choice", "stream", "n"];
 
 /// An agent as written.
 pub(super) struct AgentFile<'a> {
@@ -86,7 +85,9 @@ impl<'a> Check<'a> {
             self.names.agents.insert(file.id.value, AgentIx(roster.len()));
             roster.push(file);
         }
-        if !readable {
+        // Agents that are no list have been told.
+        if !readable || crew_file.get("agents").is_some_and(|node| !node.is_null() && node.items().is_none())
+        {
             return roster;
         }
         if crew_file.items("agents").next().is_none() {

@@ -175,6 +175,13 @@ impl<'a> Check<'a> {
             let behavior = View { file: crew_file.file, node };
             let agent = &mut agents[ix.0];
             agent.wait_for_signal = behavior.flag("wait_for_signal").is_some_and(|said| said.value);
+            let auto_route = behavior.flag("auto_route").filter(|said| said.value && agent.wait_for_signal);
+            if let Some(said) = auto_route {
+                let message =
+                    format!("`{}` cannot both wait for a person and route by itself: it waits", name.value);
+                let hint = Some("remove `auto_route` or `wait_for_signal`".to_owned());
+                self.problems.warn(said.at, Code::ConflictingBehaviors, message, hint);
+            }
             let Some(terminal) = behavior.flag("is_terminal") else { continue };
             let own = roster[ix.0].view.flag("is_terminal");
             if own.is_some_and(|own| own.value != terminal.value) {

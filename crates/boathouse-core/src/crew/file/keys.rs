@@ -7,11 +7,11 @@ use super::{Does, Key, Kind, Table};
 mod agent;
 mod tool;
 
-pub use agent::{AGENT, MODEL, PARAMETERS};
+pub use agent::{AGENT, COST_LIMITS, ERROR_LIMITS, LOGGING, MEMORY_LIMITS, MODEL, PARAMETERS};
 pub use tool::{COMMAND, TOOL};
 
 /// All tables, in the order in which a newcomer reads them.
-pub static ALL: [&Table; 13] = [
+pub static ALL: [&Table; 17] = [
     &CREW,
     &AGENT,
     &MODEL,
@@ -25,6 +25,10 @@ pub static ALL: [&Table; 13] = [
     &TOOL,
     &COMMAND,
     &SETTINGS,
+    &COST_LIMITS,
+    &MEMORY_LIMITS,
+    &ERROR_LIMITS,
+    &LOGGING,
 ];
 
 const fn key(name: &'static str, kind: Kind, says: &'static str, does: Does) -> Key {
@@ -45,12 +49,16 @@ const fn note(name: &'static str, says: &'static str) -> Key {
     key(name, Kind::Text, says, Does::Note)
 }
 
-const fn inert(name: &'static str, why: &'static str) -> Key {
-    key(name, Kind::Text, "", Does::Nothing(why))
+const fn inert(name: &'static str, kind: Kind, why: &'static str) -> Key {
+    key(name, kind, "", Does::Nothing(why))
 }
 
-const fn not_yet(name: &'static str, why: &'static str) -> Key {
-    key(name, Kind::Text, "", Does::NotYet(why))
+const fn instead(name: &'static str, kind: Kind, how: &'static str) -> Key {
+    key(name, kind, "", Does::Instead(how))
+}
+
+const fn not_yet(name: &'static str, kind: Kind, why: &'static str) -> Key {
+    key(name, kind, "", Does::NotYet(why))
 }
 
 const fn count(name: &'static str, max: i64, default: &'static str, says: &'static str) -> Key {
@@ -63,6 +71,10 @@ const fn seconds(name: &'static str, default: &'static str, says: &'static str) 
 
 /// A list of texts.
 pub const TEXTS: Kind = Kind::List(&Kind::Text);
+/// A whole number of any size.
+const WHOLE: Kind = Kind::Whole { min: i64::MIN, max: i64::MAX };
+/// A number of any size.
+const NUMBER: Kind = Kind::Number { min: f64::MIN, max: f64::MAX };
 
 const GROUPS_INSTEAD: &str =
     "agents work side by side in `routing.parallel_groups`, which a signal names as its target";
@@ -105,9 +117,9 @@ pub static CREW: Table = Table {
             .takes("map of name to tool"),
         acts("settings", Kind::Map(&SETTINGS), "limits and timeouts"),
         acts("routing", Kind::Map(&ROUTING), "where agents lead"),
-        inert("tasks", "a run's input is its task"),
-        inert("parallel_targets", GROUPS_INSTEAD),
-        inert("parallel_execution", GROUPS_INSTEAD),
+        instead("tasks", Kind::Any, "a run's input is its task"),
+        instead("parallel_targets", Kind::Any, GROUPS_INSTEAD),
+        instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[
         ("entry", "the key is `entry_point`"),
@@ -168,46 +180,53 @@ pub static SETTINGS: Table = Table {
         acts("organization", Kind::Text, "whom agents without a `system_prompt` are told they work for"),
         not_yet(
             "max_tokens_per_call",
+            WHOLE,
             "tokens are counted but not limited; `max_tokens` of an agent limits its replies",
         ),
-        not_yet("max_tokens_per_day", NO_TOKEN_LIMIT),
-        not_yet("max_cost_per_day", NO_MONEY_LIMIT),
-        not_yet("cost_alert_threshold", NO_MONEY_LIMIT),
-        not_yet("max_calls_per_minute", NO_RATE_LIMIT),
-        not_yet("max_calls_per_hour", NO_RATE_LIMIT),
-        not_yet("max_calls_per_day", NO_RATE_LIMIT),
-        not_yet("max_context_window", TRIMMED_BY_COUNT),
-        not_yet("context_trim_percent", TRIMMED_BY_COUNT),
-        not_yet("on_limit", "a limit that is reached always ends the run"),
-        not_yet("block_on_quota_exceed", "a limit that acts always stops the run"),
+        not_yet("max_tokens_per_day", WHOLE, NO_TOKEN_LIMIT),
+        not_yet("max_cost_per_day", NUMBER, NO_MONEY_LIMIT),
+        not_yet("cost_alert_threshold", NUMBER, NO_MONEY_LIMIT),
+        not_yet("max_calls_per_minute", WHOLE, NO_RATE_LIMIT),
+        not_yet("max_calls_per_hour", WHOLE, NO_RATE_LIMIT),
+        not_yet("max_calls_per_day", WHOLE, NO_RATE_LIMIT),
+        not_yet("max_context_window", WHOLE, TRIMMED_BY_COUNT),
+        not_yet("context_trim_percent", NUMBER, TRIMMED_BY_COUNT),
+        not_yet("on_limit", Kind::Choice(&["stop", "pause"]), "a limit that is reached always ends the run"),
+        not_yet("block_on_quota_exceed", Kind::Flag, "a limit that acts always stops the run"),
         inert(
             "config_mode",
+            Kind::Choice(&["permissive", "strict"]),
             "every crew is checked strictly, and a setting that is not written has its default",
         ),
         not_yet(
             "tool_result_timeout_seconds",
+            WHOLE,
             "each tool call has its own time, see `tool_execution_timeout_seconds`",
         ),
-        not_yet("min_tool_timeout_millis", "a tool's `timeout_seconds` is taken as it is written"),
-        not_yet("stream_chunk_timeout_millis", "a reply in flight may take the time that the run has left"),
-        not_yet("sse_keep_alive_seconds", "the server sends a heartbeat every 15 s"),
-        inert("request_store_cleanup_minutes", IN_THE_JOURNAL),
-        inert("max_stored_requests", IN_THE_JOURNAL),
-        not_yet("client_cache_ttl_minutes", "connections are pooled for all crews"),
-        inert("graceful_shutdown_check_millis", "shutdown needs no polling"),
-        not_yet("max_input_size_kb", SERVER_LIMITS),
-        not_yet("max_request_body_size_kb", SERVER_LIMITS),
-        inert("stream_buffer_size", "streams are read from the journal"),
-        inert("min_agent_id_length", "an id has 1 to 128 characters"),
-        inert("max_agent_id_length", "an id has 1 to 128 characters"),
-        not_yet("timeout_warning_threshold_pct", "there is no warning before a timeout"),
-        inert("max_memory_mb", NO_MEMORY),
-        inert("max_daily_memory_gb", NO_MEMORY),
-        inert("memory_alert_percent", NO_MEMORY),
-        not_yet("slow_call_threshold_seconds", "no call is reported as slow"),
-        not_yet("max_errors_per_hour", BACKUPS_INSTEAD),
-        not_yet("max_errors_per_day", BACKUPS_INSTEAD),
-        not_yet("max_consecutive_errors", BACKUPS_INSTEAD),
+        not_yet("min_tool_timeout_millis", WHOLE, "a tool's `timeout_seconds` is taken as it is written"),
+        not_yet(
+            "stream_chunk_timeout_millis",
+            WHOLE,
+            "a reply in flight may take the time that the run has left",
+        ),
+        not_yet("sse_keep_alive_seconds", WHOLE, "the server sends a heartbeat every 15 s"),
+        inert("request_store_cleanup_minutes", WHOLE, IN_THE_JOURNAL),
+        inert("max_stored_requests", WHOLE, IN_THE_JOURNAL),
+        not_yet("client_cache_ttl_minutes", WHOLE, "connections are pooled for all crews"),
+        inert("graceful_shutdown_check_millis", WHOLE, "shutdown needs no polling"),
+        not_yet("max_input_size_kb", WHOLE, SERVER_LIMITS),
+        not_yet("max_request_body_size_kb", WHOLE, SERVER_LIMITS),
+        inert("stream_buffer_size", WHOLE, "streams are read from the journal"),
+        inert("min_agent_id_length", WHOLE, "an id has 1 to 128 characters"),
+        inert("max_agent_id_length", WHOLE, "an id has 1 to 128 characters"),
+        not_yet("timeout_warning_threshold_pct", NUMBER, "there is no warning before a timeout"),
+        inert("max_memory_mb", WHOLE, NO_MEMORY),
+        inert("max_daily_memory_gb", WHOLE, NO_MEMORY),
+        inert("memory_alert_percent", NUMBER, NO_MEMORY),
+        not_yet("slow_call_threshold_seconds", WHOLE, "no call is reported as slow"),
+        not_yet("max_errors_per_hour", WHOLE, BACKUPS_INSTEAD),
+        not_yet("max_errors_per_day", WHOLE, BACKUPS_INSTEAD),
+        not_yet("max_consecutive_errors", WHOLE, BACKUPS_INSTEAD),
     ],
     mistaken: &[
         ("timeout", "the key is `timeout_seconds`"),
@@ -246,8 +265,8 @@ pub static ROUTING: Table = Table {
             "agents that work side by side; a signal or a default names the group as its target",
         )
         .takes("map of name to group"),
-        inert("parallel_targets", GROUPS_INSTEAD),
-        inert("parallel_execution", GROUPS_INSTEAD),
+        instead("parallel_targets", Kind::Any, GROUPS_INSTEAD),
+        instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[
         ("groups", "the key is `parallel_groups`"),
@@ -270,8 +289,8 @@ pub static SIGNAL: Table = Table {
             .takes("agent, group, null or `\"\"`")
             .or("ends the run, with a warning"),
         acts("description", Kind::Text, "what it means, for the model"),
-        inert("parallel_targets", GROUPS_INSTEAD),
-        inert("parallel_execution", GROUPS_INSTEAD),
+        instead("parallel_targets", Kind::Any, GROUPS_INSTEAD),
+        instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[
         ("name", "the key is `signal`"),
@@ -298,9 +317,9 @@ pub static BEHAVIOR: Table = Table {
         )
         .or("false"),
         note("description", "nothing: a note for people"),
-        inert("auto_route", "`defaults` and `handoff_targets` act with or without it"),
-        inert("parallel_targets", GROUPS_INSTEAD),
-        inert("parallel_execution", GROUPS_INSTEAD),
+        instead("auto_route", Kind::Flag, "`defaults` and `handoff_targets` act with or without it"),
+        instead("parallel_targets", Kind::Any, GROUPS_INSTEAD),
+        instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[("terminal", "the key is `is_terminal`"), ("wait", "the key is `wait_for_signal`")],
 };
@@ -347,12 +366,13 @@ pub static GROUP: Table = Table {
         )
         .takes("agent"),
         acts("description", Kind::Text, "for models that are offered the group as a transfer"),
-        inert(
+        instead(
             "wait_for_all",
+            Kind::Flag,
             "a group waits for all its agents; `join: first` or `join: {quorum: n}` waits for fewer",
         ),
-        inert("parallel_targets", GROUPS_INSTEAD),
-        inert("parallel_execution", GROUPS_INSTEAD),
+        instead("parallel_targets", Kind::Any, GROUPS_INSTEAD),
+        instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[
         ("members", "the key is `agents`"),

@@ -12,15 +12,16 @@ use super::{Does, Key, Kind, MAX_SECONDS, MIN_SECONDS, Table, keys};
 
 /// The schema of `crew.yaml`.
 pub fn crew() -> Value {
-    root(&keys::CREW, "Boathouse: crew.yaml")
+    of_table(&keys::CREW, "Boathouse: crew.yaml")
 }
 
 /// The schema of a file of `agents/`.
 pub fn agent() -> Value {
-    root(&keys::AGENT, "Boathouse: agents/*.yaml")
+    of_table(&keys::AGENT, "Boathouse: agents/*.yaml")
 }
 
-fn root(table: &Table, title: &str) -> Value {
+/// The schema of a file whose keys are in a table.
+pub fn of_table(table: &Table, title: &str) -> Value {
     let mut schema = map(table, false);
     schema.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
     schema.insert("$id".to_owned(), json!(format!("urn:boathouse:schema:{}", table.name)));
@@ -44,22 +45,21 @@ fn map(table: &Table, nullable: bool) -> Map<String, Value> {
 }
 
 fn property(key: &Key) -> Map<String, Value> {
-    let (mut schema, description) = match key.does {
-        Does::Acts | Does::Needed | Does::NeededByCheck => {
-            let mut schema = of(&key.kind, !key.is_needed());
-            let mut description = sentence(key.says);
+    let mut schema = of(&key.kind, !key.is_needed());
+    let description = match key.does {
+        Does::Acts | Does::Needed | Does::NeededByCheck | Does::Note => {
+            let description = sentence(key.says);
             match default(key) {
                 Some(default) => {
                     schema.insert("default".to_owned(), default);
+                    description
                 }
-                None if key.default.is_empty() => {}
-                None => description = format!("{description} Default: {}.", key.default),
+                None if key.default.is_empty() => description,
+                None => format!("{description} Default: {}.", key.default),
             }
-            (schema, description)
         }
-        Does::Note => (Map::new(), sentence(key.says)),
-        Does::Nothing(why) => (Map::new(), format!("Does nothing: {why}.")),
-        Does::NotYet(why) => (Map::new(), format!("Does nothing yet: {why}.")),
+        Does::Nothing(why) | Does::Instead(why) => format!("Does nothing: {why}."),
+        Does::NotYet(why) => format!("Does nothing yet: {why}."),
     };
     if key.idle().is_some() {
         // The words of editors for a key that is known, warned of, and not proposed.
@@ -91,6 +91,7 @@ fn of(kind: &Kind, nullable: bool) -> Map<String, Value> {
             }),
         ),
         Kind::Whole { min: i64::MIN, max: i64::MAX } => types(&["integer"], nullable),
+        Kind::Number { min: f64::MIN, max: f64::MAX } => types(&["number"], nullable),
         Kind::Whole { min, max } => extended(&["integer"], json!({"minimum": min, "maximum": max})),
         Kind::Number { min, max } => extended(&["number"], json!({"minimum": min, "maximum": max})),
         Kind::Setting { max, .. } => extended(&["integer"], json!({"minimum": 0, "maximum": max})),
@@ -113,6 +114,7 @@ fn of(kind: &Kind, nullable: bool) -> Map<String, Value> {
         Kind::Entries(value) => extended(&["object"], json!({"additionalProperties": of(value, true)})),
         Kind::Map(table) => map(table, nullable),
         Kind::Json => types(&["object"], nullable),
+        Kind::Any => Map::new(),
         Kind::Either { scalar, list, map, .. } => {
             let mut choices: Vec<Value> = [scalar, list, map]
                 .into_iter()
@@ -135,7 +137,7 @@ fn types(types: &[&str], nullable: bool) -> Map<String, Value> {
 }
 
 /// The default as a value, where it is one and no explanation.
-fn default(key: &Key) -> Option<Value> {
+pub(super) fn default(key: &Key) -> Option<Value> {
     match &key.kind {
         Kind::Flag
         | Kind::Whole { .. }
@@ -151,6 +153,7 @@ fn default(key: &Key) -> Option<Value> {
         | Kind::Entries(_)
         | Kind::Map(_)
         | Kind::Json
+        | Kind::Any
         | Kind::Either { .. } => None,
     }
 }

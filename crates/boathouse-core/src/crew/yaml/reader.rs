@@ -46,7 +46,13 @@ fn syntax_fault(error: &ScanError) -> Fault {
     if message.contains("recursion limit") {
         return too_deep(at);
     }
-    let hint = message.contains("tab").then(|| "YAML indents with blanks, never with tabs".to_owned());
+    let hint = if message.contains("tab") {
+        Some("YAML indents with blanks, never with tabs".to_owned())
+    } else if message.contains("`\\u{0}`") {
+        Some("the file holds zero bytes: is it a text?".to_owned())
+    } else {
+        None
+    };
     Fault { at, code: Code::YamlSyntax, message, hint }
 }
 
@@ -156,7 +162,10 @@ impl Reader {
             at,
             code: Code::YamlTag,
             message: format!("the tag `{tag}` means nothing here"),
-            hint: Some("remove it, or quote the text that begins with `!`".to_owned()),
+            hint: Some(match tag {
+                "!include" => "files cannot include others; each agent has a file in `agents/`".to_owned(),
+                _ => "remove it, or quote the text that begins with `!`".to_owned(),
+            }),
         });
     }
 

@@ -1,6 +1,8 @@
 //! The keys of an agent.
 
-use super::{Key, Kind, NO_KEYS, NO_MEMORY, TEXTS, Table, acts, inert, needs, not_yet};
+use super::{
+    Key, Kind, NO_KEYS, NO_MEMORY, NUMBER, TEXTS, Table, WHOLE, acts, inert, instead, needs, not_yet,
+};
 
 const NO_LIMITS: &str = "tokens are counted, but neither tokens nor money are limited";
 const TEMPERATURE: Key = acts(
@@ -61,18 +63,18 @@ pub static AGENT: Table = Table {
         .takes("list of agents")
         .or("none"),
         acts("is_terminal", Kind::Flag, "the run completes after its reply").or("false"),
-        not_yet("output_schema", "replies are texts; say in the prompt what they should look like"),
-        not_yet("max_tokens_per_call", "tokens are counted but not limited; `max_tokens` limits a reply"),
-        not_yet("max_tokens_per_day", NO_LIMITS),
-        not_yet("max_cost_per_day", NO_LIMITS),
-        not_yet("cost_alert_threshold", NO_LIMITS),
-        not_yet("enforce_cost_limits", NO_LIMITS),
-        not_yet("cost_limits", NO_LIMITS),
-        not_yet("enforce", "a limit that acts is always enforced"),
-        not_yet("top_k", "not every provider knows it; one that does takes it under `parameters.extra`"),
-        inert("memory_limits", NO_MEMORY),
-        not_yet("error_limits", "a failing model is tried `settings.model_attempts` times, then the backups"),
-        not_yet("logging", "what is logged is the program's setting, the same for all agents"),
+        not_yet("output_schema", Kind::Json, "replies are texts; say in the prompt what they should look like"),
+        not_yet("max_tokens_per_call", WHOLE, "tokens are counted but not limited; `max_tokens` limits a reply"),
+        not_yet("max_tokens_per_day", WHOLE, NO_LIMITS),
+        not_yet("max_cost_per_day", NUMBER, NO_LIMITS),
+        not_yet("cost_alert_threshold", NUMBER, NO_LIMITS),
+        not_yet("enforce_cost_limits", Kind::Flag, NO_LIMITS),
+        not_yet("cost_limits", Kind::Map(&COST_LIMITS), NO_LIMITS),
+        not_yet("enforce", Kind::Any, "a limit that acts is always enforced"),
+        not_yet("top_k", WHOLE, "not every provider knows it; one that does takes it under `parameters.extra`"),
+        inert("memory_limits", Kind::Map(&MEMORY_LIMITS), NO_MEMORY),
+        not_yet("error_limits", Kind::Map(&ERROR_LIMITS), "a failing model is tried `settings.model_attempts` times, then the backups"),
+        not_yet("logging", Kind::Map(&LOGGING), "what is logged is the program's setting, the same for all agents"),
     ],
     mistaken: &[
         ("prompt", "the key is `system_prompt`"),
@@ -91,6 +93,8 @@ pub static AGENT: Table = Table {
     ],
 };
 
+const OF_THE_AGENT: &str = "sampling is set for the agent, the same for all its models";
+
 /// `primary:` and `backup:` of an agent.
 pub static MODEL: Table = Table {
     name: "model",
@@ -100,6 +104,8 @@ pub static MODEL: Table = Table {
             .or("`gpt-4o-mini` with `openai`; `scripted` needs none"),
         acts("provider", Kind::Text, "who answers").or("openai"),
         acts("provider_url", Kind::Text, "a base URL of the provider").or("the provider's own"),
+        instead("top_p", NUMBER, OF_THE_AGENT),
+        instead("top_k", WHOLE, OF_THE_AGENT),
     ],
     mistaken: &[
         ("base_url", "the key is `provider_url`"),
@@ -137,7 +143,7 @@ pub static PARAMETERS: Table = Table {
         acts(
             "extra",
             Kind::Json,
-            "further keys of the request, passed through as JSON. Not `model`, `messages`, `system`, `tools`, `tool_choice`, `stream`, `stream_options`, `n`",
+            "further keys of the request, passed through as JSON. Not `model`, `messages`, `system`, `tools`, `tool_choice`, `stream`, `n`",
         ),
     ],
     mistaken: &[
@@ -145,4 +151,60 @@ pub static PARAMETERS: Table = Table {
         ("frequency_penalty", "a provider that knows it takes it under `extra:`"),
         ("presence_penalty", "a provider that knows it takes it under `extra:`"),
     ],
+};
+
+/// `cost_limits:` of an agent.
+pub static COST_LIMITS: Table = Table {
+    name: "cost_limits",
+    what: "`cost_limits`",
+    keys: &[
+        acts("max_tokens_per_call", WHOLE, "tokens of one call"),
+        acts("max_tokens_per_day", WHOLE, "tokens of a day"),
+        acts("max_cost_per_day_usd", NUMBER, "money of a day, in dollars"),
+        acts("alert_threshold", NUMBER, "the part of a limit at which a warning is due"),
+        acts("block_on_cost_exceed", Kind::Flag, "whether a limit stops the agent"),
+        acts("input_token_price_per_million", NUMBER, "the price of a million tokens that the model reads"),
+        acts("output_token_price_per_million", NUMBER, "the price of a million tokens that it writes"),
+        acts("enforce", Kind::Any, "whether the limits count"),
+    ],
+    mistaken: &[("max_cost_per_day", "the key is `max_cost_per_day_usd`")],
+};
+
+/// `memory_limits:` of an agent.
+pub static MEMORY_LIMITS: Table = Table {
+    name: "memory_limits",
+    what: "`memory_limits`",
+    keys: &[
+        acts("max_per_call_mb", WHOLE, "memory of one call, in megabytes"),
+        acts("max_per_day_mb", WHOLE, "memory of a day, in megabytes"),
+        acts("block_on_memory_exceed", Kind::Flag, "whether a limit stops the agent"),
+        acts("enforce", Kind::Any, "whether the limits count"),
+    ],
+    mistaken: &[],
+};
+
+/// `error_limits:` of an agent.
+pub static ERROR_LIMITS: Table = Table {
+    name: "error_limits",
+    what: "`error_limits`",
+    keys: &[
+        acts("max_consecutive", WHOLE, "failures one after the other"),
+        acts("max_per_day", WHOLE, "failures of a day"),
+        acts("block_on_error_exceed", Kind::Flag, "whether a limit stops the agent"),
+        acts("enforce", Kind::Any, "whether the limits count"),
+    ],
+    mistaken: &[],
+};
+
+/// `logging:` of an agent.
+pub static LOGGING: Table = Table {
+    name: "logging",
+    what: "`logging`",
+    keys: &[
+        acts("enable_memory_metrics", Kind::Flag, "whether memory is measured"),
+        acts("enable_performance_metrics", Kind::Flag, "whether calls are measured"),
+        acts("enable_quota_warnings", Kind::Flag, "whether a limit that comes near is warned of"),
+        acts("log_level", Kind::Text, "how much is logged"),
+    ],
+    mistaken: &[],
 };
