@@ -107,6 +107,11 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// The JSON Schema of a file of tests.
+pub(crate) fn schema() -> serde_json::Value {
+    boathouse_core::crew::file::schema::of_table(&keys::FILE, "Boathouse: tests/*.yaml")
+}
+
 impl Suite {
     /// Reads the tests of a crew: all `.yaml` files directly in the folder `tests` of its folder. There may be none.
     /// Blocks while it reads.

@@ -5,6 +5,7 @@
 use boathouse_core::crew::file::schema;
 use serde_json::Value;
 
+use crate::crew_test;
 use crate::provider::script;
 
 /// The schema of one kind of file.
@@ -30,10 +31,11 @@ impl Schema {
 }
 
 /// All schemas.
-pub static ALL: [Schema; 3] = [
+pub static ALL: [Schema; 4] = [
     Schema { name: "crew", files: "crew.yaml", make: schema::crew },
     Schema { name: "agent", files: "agents/*.yaml", make: schema::agent },
     Schema { name: "scripted", files: script::FILE, make: script::schema },
+    Schema { name: "tests", files: "tests/*.yaml", make: crew_test::schema },
 ];
 
 /// The schema with a name; `None` if there is none.

@@ -139,6 +139,7 @@ fn next_steps(path: &Path, template: &Template) -> String {
 Next:
   boathouse run {dir} \"{ask}\"
   boathouse check {dir}      after every change
+  boathouse test {dir}       runs {dir}/tests
   boathouse graph {dir}      who leads where
   boathouse serve {dir}      with a console for the browser
 

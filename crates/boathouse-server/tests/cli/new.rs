@@ -38,6 +38,10 @@ fn every_template_makes_a_crew_without_problems_that_runs_at_once() {
         let run = at(here.path(), &["run", template, input, "--json"]);
         assert_eq!(run.code, 0, "{template}: {}{}", run.stdout, run.stderr);
         assert_eq!(run.json_lines().last().unwrap()["state"], "completed");
+
+        let test = at(here.path(), &["test", template]);
+        assert_eq!((test.code, test.stderr.as_str()), (0, ""), "{template}: {}", test.stdout);
+        assert!(test.stdout.contains("passed"), "{}", test.stdout);
     }
 }
 
@@ -70,7 +74,12 @@ fn the_files_point_editors_to_the_schemas_of_this_program() {
     let here = TempDir::new().unwrap();
     at(here.path(), &["new", "desk", "--template", "support"]);
     let desk = here.path().join("desk");
-    let pairs = [("crew.yaml", "crew"), ("agents/triage.yaml", "agent"), ("scripted.yaml", "scripted")];
+    let pairs = [
+        ("crew.yaml", "crew"),
+        ("agents/triage.yaml", "agent"),
+        ("scripted.yaml", "scripted"),
+        ("tests/requests.yaml", "tests"),
+    ];
     for (file, schema) in pairs {
         let text = fs::read_to_string(desk.join(file)).unwrap();
         let target = text.lines().next().unwrap().strip_prefix("# yaml-language-server: $schema=").unwrap();
@@ -111,6 +120,6 @@ fn nothing_is_overwritten_and_no_half_crew_is_left() {
 
     let made = at(here.path(), &["new", "empty"]);
     assert_eq!((made.code, made.stderr.as_str()), (0, ""));
-    assert_eq!(names(&here.path().join("empty")), [".schema", "crew.yaml", "scripted.yaml"]);
+    assert_eq!(names(&here.path().join("empty")), [".schema", "crew.yaml", "scripted.yaml", "tests"]);
     insta::assert_snapshot!("next_steps", made.stdout);
 }

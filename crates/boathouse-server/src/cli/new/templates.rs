@@ -21,11 +21,18 @@ macro_rules! template {
 
 /// All templates.
 pub(super) static TEMPLATES: [Template; 4] = [
-    template!("single", "How full is the disk?", ["crew.yaml", "scripted.yaml"]),
+    template!("single", "How full is the disk?", ["crew.yaml", "scripted.yaml", "tests/questions.yaml"]),
     template!(
         "support",
         "I was charged twice",
-        ["crew.yaml", "agents/billing.yaml", "agents/technician.yaml", "agents/triage.yaml", "scripted.yaml"]
+        [
+            "crew.yaml",
+            "agents/billing.yaml",
+            "agents/technician.yaml",
+            "agents/triage.yaml",
+            "scripted.yaml",
+            "tests/requests.yaml"
+        ]
     ),
     template!(
         "research",
@@ -37,7 +44,8 @@ pub(super) static TEMPLATES: [Template; 4] = [
             "agents/facts.yaml",
             "agents/history.yaml",
             "agents/planner.yaml",
-            "scripted.yaml"
+            "scripted.yaml",
+            "tests/questions.yaml"
         ]
     ),
     template!(
@@ -52,7 +60,8 @@ pub(super) static TEMPLATES: [Template; 4] = [
             "agents/quality.yaml",
             "agents/release.yaml",
             "agents/security.yaml",
-            "scripted.yaml"
+            "scripted.yaml",
+            "tests/releases.yaml"
         ]
     ),
 ];
