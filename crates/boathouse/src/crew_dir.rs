@@ -172,6 +172,9 @@ fn folder_name(dir: &Path) -> String {
 pub fn read(dir: &Path) -> (Source, Vec<Problem>) {
     let mut source = Source::new();
     let mut problems = Vec::new();
+    if fs::metadata(dir).is_ok_and(|kind| !kind.is_dir()) {
+        return (source, vec![missing(dir)]);
+    }
     match read_file(&dir.join(CREW_FILE)) {
         Ok(text) => {
             source.insert(CREW_FILE.to_owned(), text);
@@ -196,11 +199,20 @@ fn missing(dir: &Path) -> Problem {
     } else if dir.is_dir() {
         ("the file is missing", "a crew needs a `crew.yaml` that lists its agents".to_owned())
     } else if dir.exists() {
-        ("a crew is a folder, and this is a file", "give the folder that holds `crew.yaml`".to_owned())
+        ("a crew is a folder, and this is a file", folder_of(dir))
     } else {
         ("there is no such folder", format!("`{}` does not exist", dir.display()))
     };
     Problem::of_file(Severity::Error, Code::MissingFile, CREW_FILE, message, Some(hint))
+}
+
+/// What to give instead of a file.
+fn folder_of(file: &Path) -> String {
+    if !file.ends_with(CREW_FILE) {
+        return "give the folder that holds `crew.yaml`".to_owned();
+    }
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    format!("give its folder, `{}`", dir.display())
 }
 
 /// Reads the YAML files of a folder of the crew's folder, by their names from there; `folder` ends with `/`.
@@ -209,6 +221,16 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
         Ok(entries) => entries,
         // A crew with inline agents has no folder of agents.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let message = "this is a file, and a folder is meant";
+            return problems.push(Problem::of_file(
+                Severity::Error,
+                Code::UnreadableFile,
+                folder,
+                message,
+                None,
+            ));
+        }
         Err(error) => return problems.push(Unread::Failed(error).problem(folder)),
     };
     let mut names = Vec::new();
@@ -254,6 +276,7 @@ pub(crate) enum Unread {
     Missing,
     TooLarge,
     NotUtf8(usize),
+    Utf16,
     NotAFile,
     Failed(io::Error),
 }
@@ -268,6 +291,11 @@ impl Unread {
             Unread::NotUtf8(line) => (
                 Code::InvalidUtf8,
                 format!("the file is not UTF-8 text: line {line} holds other bytes"),
+                Some("save it as UTF-8".to_owned()),
+            ),
+            Unread::Utf16 => (
+                Code::InvalidUtf8,
+                "the file is UTF-16, not UTF-8".to_owned(),
                 Some("save it as UTF-8".to_owned()),
             ),
             Unread::NotAFile => (Code::UnreadableFile, "this is not a file".to_owned(), None),
@@ -295,6 +323,9 @@ pub(crate) fn read_file(path: &Path) -> Result<String, Unread> {
         .map_err(Unread::Failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Unread::TooLarge);
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Unread::Utf16);
     }
     String::from_utf8(bytes).map_err(|error| {
         let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -1,9 +1,10 @@
-//! `boathouse check`: every problem of a crew's files at once.
+//! `boathouse check`: every problem of a crew's files at once, its tests included.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use boathouse::core::crew::problem::{Problem, count};
+use boathouse::crew_test::Suite;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ struct Report<'a> {
 /// Checks crews.
 pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let catalog = Parts::new(None)?.catalog();
-    let read: Vec<Read> = args.dirs.iter().map(|dir| crews::read(dir, &catalog)).collect();
+    let read: Vec<Read> = args.dirs.iter().map(|dir| with_tests(dir, crews::read(dir, &catalog))).collect();
     match args.format {
         Format::Text => {
             for (dir, read) in args.dirs.iter().zip(&read) {
@@ -86,6 +87,20 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(if read.iter().all(|read| read.crew.is_some()) { Exit::Done } else { Exit::Failed })
+}
+
+/// The same, with what is wrong with the crew's tests: they can be read only where the crew can.
+fn with_tests(dir: &Path, mut read: Read) -> Read {
+    let Some(loaded) = &read.crew else { return read };
+    let (sound, found) = match Suite::load(dir, loaded.clone()) {
+        Ok(suite) => (true, suite.warnings),
+        Err(error) => (false, error.problems),
+    };
+    read.problems.extend(crews::seen_from_here(dir, found));
+    if !sound {
+        read.crew = None;
+    }
+    read
 }
 
 /// A line on stdout. A reader that has gone wants no more.

@@ -27,7 +27,7 @@ pub(crate) fn read(dir: &Path, catalog: &Catalog) -> Read {
 
 /// Checks a crew whose files were read from a folder.
 pub(crate) fn check(dir: &Path, files: (Source, Vec<Problem>), catalog: &Catalog) -> Read {
-    let (mut crew, mut problems) = match crew_dir::load_files(dir, files, catalog) {
+    let (mut crew, problems) = match crew_dir::load_files(dir, files, catalog) {
         Ok(mut loaded) => {
             let warnings = std::mem::take(&mut loaded.warnings);
             (Some(loaded), warnings)
@@ -38,10 +38,15 @@ pub(crate) fn check(dir: &Path, files: (Source, Vec<Problem>), catalog: &Catalog
         // Command tools run there, wherever it is seen from.
         loaded.dir = std::path::absolute(dir).ok();
     }
+    Read { crew, problems: seen_from_here(dir, problems) }
+}
+
+/// Problems with their files as seen from where the command runs.
+pub(crate) fn seen_from_here(dir: &Path, mut problems: Vec<Problem>) -> Vec<Problem> {
     for problem in &mut problems {
         problem.file = dir.join(&problem.file).display().to_string();
     }
-    Read { crew, problems }
+    problems
 }
 
 /// Loads a crew that is to run. Errors are told on stderr, one by one; warnings only by their number.

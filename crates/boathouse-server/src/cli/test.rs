@@ -165,14 +165,14 @@ fn load(dirs: &[PathBuf]) -> Result<Vec<(&Path, Suite)>, Failure> {
         };
         match Suite::load(dir, crew) {
             Ok(suite) => {
-                crews::tell(&seen_from_here(dir, suite.warnings.clone()));
+                crews::tell(&crews::seen_from_here(dir, suite.warnings.clone()));
                 if suite.tests.is_empty() {
                     paint::warn(format!("{}: no tests; they are files tests/*.yaml", dir.display()));
                 }
                 suites.push((dir.as_path(), suite));
             }
             Err(error) => {
-                crews::tell(&seen_from_here(dir, error.problems.clone()));
+                crews::tell(&crews::seen_from_here(dir, error.problems.clone()));
                 paint::error(format!("{}: {}", dir.display(), count(&error.problems)));
                 broken.push(dir);
             }
@@ -187,14 +187,6 @@ fn load(dirs: &[PathBuf]) -> Result<Vec<(&Path, Suite)>, Failure> {
 
 fn errors(problems: Vec<Problem>) -> Vec<Problem> {
     problems.into_iter().filter(Problem::is_error).collect()
-}
-
-/// The problems with files as seen from where the command runs.
-fn seen_from_here(dir: &Path, mut problems: Vec<Problem>) -> Vec<Problem> {
-    for problem in &mut problems {
-        problem.file = dir.join(&problem.file).display().to_string();
-    }
-    problems
 }
 
 /// The tests that are to run.

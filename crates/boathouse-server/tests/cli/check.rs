@@ -71,3 +71,34 @@ fn a_folder_that_is_none_is_said_in_one_line() {
     assert_eq!(check.code, 1);
     insta::assert_snapshot!(check.stderr);
 }
+
+#[test]
+fn a_crews_tests_are_checked_too() {
+    let crew = "name: desk\nagents: [{id: clerk, provider: scripted, is_terminal: true}]\n";
+    let crew = Crew::new(crew, "");
+    std::fs::create_dir(crew.dir.path().join("desk/tests")).unwrap();
+    let tests = |text: &str| std::fs::write(crew.dir.path().join("desk/tests/all.yaml"), text).unwrap();
+    tests("tests: [{name: one, input: hello, expect: {path: [clerk]}}]\n");
+    let check = done(&mut crew.boathouse(&["check", "desk"]), "");
+    assert_eq!(
+        (check.code, check.stdout.as_str()),
+        (0, "ok desk: 1 agent, no problems\n"),
+        "{}",
+        check.stderr
+    );
+
+    tests("tests: [{name: one, input: hello, expect: {path: [clerc]}}]\n");
+    let check = done(&mut crew.boathouse(&["check", "desk"]), "");
+    assert_eq!((check.code, check.stdout.as_str()), (1, ""));
+    insta::assert_snapshot!(check.stderr);
+    // Runs do not care.
+    assert_eq!(done(&mut crew.boathouse(&["graph", "desk"]), "").code, 0);
+}
+
+#[test]
+fn a_file_is_given_for_its_folder() {
+    let crew = Crew::new(BAD, "");
+    let check = done(&mut crew.boathouse(&["check", "desk/crew.yaml"]), "");
+    assert_eq!((check.code, check.stdout.as_str()), (1, ""));
+    insta::assert_snapshot!(check.stderr);
+}
