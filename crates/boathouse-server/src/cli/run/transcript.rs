@@ -40,15 +40,24 @@ pub(crate) struct Transcript<W> {
     front: Option<CallId>,
     /// Replies that came while another one streamed.
     finished: VecDeque<(AgentId, String)>,
-    /// Tool calls by id: name and arguments.
-    calls: BTreeMap<CallId, (String, Value)>,
+    calls: BTreeMap<CallId, Called>,
     /// Tool calls in flight.
     running: Vec<CallId>,
     /// Whose the branches of parallel groups are.
     branches: BTreeMap<BranchId, AgentId>,
+    /// Whose reply the page is at.
+    speaker: Option<AgentId>,
     started_at: Option<Timestamp>,
     replies: u32,
     tool_calls: u32,
+}
+
+/// A tool call.
+struct Called {
+    /// Whose it is, where that is known.
+    agent: Option<AgentId>,
+    tool: String,
+    arguments: Value,
 }
 
 /// A reply in flight.
@@ -75,6 +84,7 @@ impl<W: Write> Transcript<W> {
             calls: BTreeMap::new(),
             running: Vec::new(),
             branches: BTreeMap::new(),
+            speaker: None,
             started_at: None,
             replies: 0,
             tool_calls: 0,
@@ -91,8 +101,9 @@ impl<W: Write> Transcript<W> {
                 self.live.insert(*call, live);
                 self.advance()?;
             }
-            Event::CallStarted { call, kind: CallKind::Tool { tool, arguments, .. }, .. } => {
-                self.calls.insert(*call, (tool.clone(), arguments.clone()));
+            Event::CallStarted { call, agent, kind: CallKind::Tool { tool, arguments, .. }, .. } => {
+                let (tool, arguments) = (tool.clone(), arguments.clone());
+                self.calls.insert(*call, Called { agent: Some(agent.clone()), tool, arguments });
                 if !self.running.contains(call) {
                     self.running.push(*call);
                 }
@@ -104,12 +115,11 @@ impl<W: Write> Transcript<W> {
                 self.replies += 1;
                 self.replied(*call, agent, &reply.text)?;
             }
-            Event::RoundStarted { calls, .. } => {
+            Event::RoundStarted { branch, calls, .. } => {
                 for planned in calls {
-                    self.calls.insert(
-                        planned.call.call,
-                        (planned.call.tool.clone(), planned.call.arguments.clone()),
-                    );
+                    let agent = self.branches.get(branch).cloned();
+                    let (tool, arguments) = (planned.call.tool.clone(), planned.call.arguments.clone());
+                    self.calls.insert(planned.call.call, Called { agent, tool, arguments });
                     if let Some(result) = &planned.settled {
                         self.tool_line(result, None)?;
                     }
@@ -167,7 +177,13 @@ impl<W: Write> Transcript<W> {
             Event::GroupClosing { .. } => {}
             Event::Joined { group, completed, failed, .. } => {
                 let of = *completed as usize + failed.len();
-                self.line(&format!("{DIM}⇇ {}: {completed} of {of} completed{DIM:#}", clean(group)))?;
+                let names: Vec<String> = failed.iter().map(|(agent, _)| self.name(agent)).collect();
+                let missing = match names.is_empty() {
+                    true => String::new(),
+                    false => format!("; missing: {}", names.join(", ")),
+                };
+                let group = clean(group);
+                self.line(&format!("{DIM}⇇ {group}: {completed} of {of} completed{missing}{DIM:#}"))?;
             }
             Event::WaitOpened { what: WaitFor::Answer {}, .. } | Event::Answered { .. } => {}
             Event::WaitOpened { what: WaitFor::UnknownOutcome { call, end, .. }, .. } => {
@@ -366,6 +382,7 @@ impl<W: Write> Transcript<W> {
     fn header(&mut self, agent: &AgentId) -> io::Result<()> {
         let style = self.voice(agent);
         let name = self.full_name(agent);
+        self.speaker = Some(agent.clone());
         self.close_line()?;
         writeln!(self.out)?;
         self.line(&format!("{style}● {name}{style:#}"))
@@ -400,7 +417,7 @@ impl<W: Write> Transcript<W> {
                     .running
                     .iter()
                     .filter_map(|call| self.calls.get(call))
-                    .map(|(tool, _)| &**tool)
+                    .map(|called| &*called.tool)
                     .collect();
                 Some(shorten(&clean(&names.join(", ")), ARGUMENTS_SHOWN / 2))
             } else {
@@ -437,13 +454,17 @@ impl<W: Write> Transcript<W> {
         if name == agent.as_str() { name } else { format!("{name} ({agent})") }
     }
 
+    /// The call, and whose it is if that is not who spoke last.
     fn call_text(&self, call: CallId) -> String {
-        match self.calls.get(&call) {
-            Some((tool, arguments)) => {
-                format!("{}{}", clean(tool), shorten(&clean(&arguments_text(arguments)), ARGUMENTS_SHOWN))
-            }
-            None => format!("call {call}"),
-        }
+        let Some(Called { agent, tool, arguments }) = self.calls.get(&call) else {
+            return format!("call {call}");
+        };
+        let whose = match agent {
+            Some(agent) if self.speaker.as_ref() != Some(agent) => format!("{}: ", self.name(agent)),
+            Some(_) | None => String::new(),
+        };
+        let arguments = arguments_text(arguments);
+        format!("{whose}{}{}", clean(tool), shorten(&clean(&arguments), ARGUMENTS_SHOWN))
     }
 }
 

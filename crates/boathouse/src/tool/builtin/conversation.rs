@@ -56,7 +56,7 @@ fn ten() -> usize {
 pub(super) fn search_messages() -> FunctionTool {
     function(
         "SearchMessages",
-        "Finds the messages of this conversation that contain a text, also those of long ago.",
+        "Finds the earlier messages of this conversation that contain a text, however long ago they were.",
         |args: Search, cx| async move { found(&said(&cx), &args) },
     )
     .effect(Effect::Read)
@@ -165,6 +165,10 @@ fn messages(count: usize) -> String {
     format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
+fn earlier(count: usize) -> String {
+    format!("{count} earlier message{}", if count == 1 { "" } else { "s" })
+}
+
 fn summary(said: &[Said]) -> String {
     let mut told = format!("The conversation so far has {}", counted(said));
     let mut speakers: Vec<(&str, usize)> = Vec::new();
@@ -205,14 +209,19 @@ fn fit(pattern: &Regex, text: &str) -> Option<(u8, usize)> {
 fn found(said: &[Said], search: &Search) -> Result<String, ToolError> {
     let query = search.query.trim();
     let pattern = pattern("query", query)?;
-    let mut hits: Vec<(u8, usize, &Said)> =
-        said.iter().filter_map(|said| fit(&pattern, &said.text).map(|(rank, at)| (rank, at, said))).collect();
+    // What is being answered asks for the text, and would be the first to contain it. The agent has it before it.
+    let newest = said.iter().rposition(|said| said.role == Role::User);
+    let said: Vec<&Said> = said.iter().filter(|said| Some(said.number) != newest.map(|at| at + 1)).collect();
+    let mut hits: Vec<(u8, usize, &Said)> = said
+        .iter()
+        .filter_map(|said| fit(&pattern, &said.text).map(|(rank, at)| (rank, at, *said)))
+        .collect();
     if hits.is_empty() {
-        return Ok(format!("none of {} contains `{query}`", messages(said.len())));
+        return Ok(format!("none of {} contains `{query}`", earlier(said.len())));
     }
     hits.sort_by_key(|(rank, _, said)| (*rank, Reverse(said.number)));
     let contain = if hits.len() == 1 { "contains" } else { "contain" };
-    let mut told = format!("{} of {} {contain} `{query}`", hits.len(), messages(said.len()));
+    let mut told = format!("{} of {} {contain} `{query}`", hits.len(), earlier(said.len()));
     match hits.len() {
         1 => told.push(':'),
         all if all > search.limit => told.push_str(&format!("; the best {}:", search.limit)),
@@ -348,19 +357,26 @@ mod tests {
 
     #[tokio::test]
     async fn the_best_match_comes_first_then_the_newest() {
-        let search = |arguments| asked(talk(), "SearchMessages", arguments);
+        // The newest message of the user asks for boats itself, and is not searched.
+        let mut history = talk();
+        let asks = history.pop().expect("the reply that calls");
+        history.push(Message::text(Author::Agent(Some("host".into())), "Noted: boat 2."));
+        history.push(Message::text(Author::User, "What about my boat?"));
+        history.push(Message::text(Author::Agent(Some("host".into())), "Let me see."));
+        history.push(asks);
+        let search = |arguments| asked(history.clone(), "SearchMessages", arguments);
         assert_eq!(
             search(json!({"query": "boat"})).await.expect("it searches"),
-            "3 of 4 messages contain `boat`; the best first:\n\
-             #2 user: Boat\n#4 user: boat number two at the pier\n#3 host: Which boat, the red one?"
+            "4 of 6 earlier messages contain `boat`; the best first:\n#2 user: Boat\n\
+             #4 user: boat number two at the pier\n#5 host: Noted: boat 2.\n#3 host: Which boat, the red one?"
         );
         assert_eq!(
             search(json!({"query": "boat", "limit": 1})).await.expect("it searches"),
-            "3 of 4 messages contain `boat`; the best 1:\n#2 user: Boat"
+            "4 of 6 earlier messages contain `boat`; the best 1:\n#2 user: Boat"
         );
         assert_eq!(
             search(json!({"query": "ship"})).await.expect("it searches"),
-            "none of 4 messages contains `ship`"
+            "none of 6 earlier messages contains `ship`"
         );
         assert!(search(json!({"query": " "})).await.expect_err("blank").contains("`query` is blank"));
     }

@@ -212,7 +212,28 @@ fn a_group_is_told_as_it_opens_and_joins() {
     }));
     assert_eq!(
         page.text(),
-        "⇉ both: My, Trang side by side\n· Trang ran out of time\n⇇ both: 1 of 2 completed\n"
+        "⇉ both: My, Trang side by side\n· Trang ran out of time\n⇇ both: 1 of 2 completed; missing: Trang\n"
+    );
+}
+
+#[test]
+fn a_tool_of_somebody_who_did_not_speak_last_says_whose_it_is() {
+    let mut page = Page::new();
+    page.call(1, "doer");
+    page.reply(1, "doer", "I measure.");
+    page.tool(3, "Cpu", json!({}));
+    page.call(2, "triage");
+    page.tool(4, "Ping", json!({"host": "a"}));
+    page.returned(4, "success", "", 5);
+    page.reply(2, "triage", "");
+    page.call(5, "doer");
+    page.returned(3, "success", "", 5);
+    let text = page.text();
+    assert!(
+        text.ends_with(
+            "● My (triage)\n  ✓ Trang: Ping(host: \"a\")  5 ms\n\n● Trang (doer)\n  ✓ Cpu  5 ms\n"
+        ),
+        "{text}"
     );
 }
 
