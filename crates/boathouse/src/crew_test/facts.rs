@@ -48,6 +48,8 @@ pub enum Step {
 /// A tool call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Call {
+    /// Its id in the log.
+    pub call: CallId,
     /// The tool.
     pub tool: String,
     /// Its arguments, as the agent wrote them.
@@ -107,8 +109,8 @@ impl Facts {
         }
         let Reader { path, mut calls, pauses, rounds, replies, .. } = reader;
         let results = results(&run);
-        for (id, call) in &mut calls {
-            if let Some(result) = results.get(id) {
+        for call in &mut calls {
+            if let Some(result) = results.get(&call.call) {
                 call.settle(result);
             }
         }
@@ -126,7 +128,6 @@ impl Facts {
             tokens: run.usage().input_tokens.saturating_add(run.usage().output_tokens),
             active_ms: run.active_ms(),
         };
-        let calls = calls.into_iter().map(|(_, call)| call).collect();
         Ok(Facts { state: run.state(), limit, error, path, calls, output, pauses, needed })
     }
 }
@@ -149,7 +150,7 @@ struct Reader<'a> {
     /// Who spoke last in a branch, and what they said.
     last: HashMap<BranchId, (AgentId, String)>,
     path: Vec<Step>,
-    calls: Vec<(CallId, Call)>,
+    calls: Vec<Call>,
     pauses: Vec<Pause>,
     rounds: u64,
     replies: u64,
@@ -174,6 +175,7 @@ impl Reader<'_> {
                         continue;
                     }
                     let mut call = Call {
+                        call: planned.call.call,
                         tool: planned.call.tool.clone(),
                         arguments: planned.call.arguments.clone(),
                         agent: agent.clone(),
@@ -183,7 +185,7 @@ impl Reader<'_> {
                     if let Some(result) = &planned.settled {
                         call.settle(result);
                     }
-                    self.calls.push((planned.call.call, call));
+                    self.calls.push(call);
                 }
                 if self.calls.len() > before {
                     self.rounds += 1;

@@ -61,10 +61,16 @@ impl fmt::Display for Report {
         let verdict = if self.passed() { "passed" } else { "failed" };
         write!(f, "{}:{}: {}: {verdict}", self.test.file, self.test.line, self.test.name)?;
         for miss in &self.misses {
-            write!(f, "\n  {}\n    expected: {}\n    came:     {}", miss.check, miss.expected, miss.came)?;
+            let (expected, came) = (under(&miss.expected), under(&miss.came));
+            write!(f, "\n  {}\n    expected: {expected}\n    came:     {came}", miss.check)?;
         }
         Ok(())
     }
+}
+
+/// The text with its further lines under the first.
+fn under(text: &str) -> String {
+    text.replace('\n', "\n              ")
 }
 
 impl Runner {

@@ -141,13 +141,19 @@ fn holds(check: &TextCheck, text: &str) -> bool {
 fn check_tools(check: &ToolsCheck, calls: &[Call]) -> Option<Miss> {
     let expected = &check.calls;
     let fits = |place: usize, call: usize| fits(&expected[place], &calls[call]);
-    let missing: Vec<usize> = match check.how {
+    let came = || call_lines(calls, expected.iter().any(|call| call.result.is_some()));
+    let lines = |places: Vec<usize>| {
+        let lines: Vec<String> = places.iter().map(|place| expected[*place].to_string()).collect();
+        lines.join("\n")
+    };
+    match check.how {
         Among::Exactly => {
             let same = expected.len() == calls.len() && (0..calls.len()).all(|at| fits(at, at));
-            if same {
-                return None;
-            }
-            (0..expected.len()).collect()
+            let told = || match expected.len() {
+                0 => "no call".to_owned(),
+                count => lines((0..count).collect()),
+            };
+            (!same).then(|| Miss::new("tools", told(), came()))
         }
         Among::InOrder => {
             let mut from = 0;
@@ -159,35 +165,24 @@ fn check_tools(check: &ToolsCheck, calls: &[Call]) -> Option<Miss> {
                     }
                     None => true,
                 }
-            });
-            missing.into_iter().collect()
-        }
-        Among::AnyOrder => unmatched(expected.len(), calls.len(), fits),
-        Among::Never => {
-            (0..expected.len()).filter(|place| (0..calls.len()).any(|call| fits(*place, call))).collect()
-        }
-    };
-    if missing.is_empty() {
-        return None;
-    }
-    let told = |places: &[usize]| {
-        let lines: Vec<String> = places.iter().map(|place| expected[*place].to_string()).collect();
-        if lines.is_empty() { "no call".to_owned() } else { lines.join("\n") }
-    };
-    let with_results = expected.iter().any(|call| call.result.is_some());
-    let came = call_lines(calls, with_results);
-    Some(match check.how {
-        Among::Exactly => Miss::new("tools", told(&missing), came).same(),
-        Among::InOrder => {
-            let after = match missing[0] {
+            })?;
+            let after = match missing {
                 0 => String::new(),
                 place => format!(" after {}", expected[place - 1]),
             };
-            Miss::new("tools in order", format!("{}{after}", told(&missing)), came)
+            Some(Miss::new("tools in order", format!("{}{after}", expected[missing]), came()))
         }
-        Among::AnyOrder => Miss::new("tools in any order", told(&missing), came),
-        Among::Never => Miss::new("tools never called", format!("no {}", told(&missing)), came),
-    })
+        Among::AnyOrder => {
+            let missing = unmatched(expected.len(), calls.len(), fits);
+            (!missing.is_empty()).then(|| Miss::new("tools in any order", lines(missing), came()))
+        }
+        Among::Never => {
+            let made = |place: &usize| (0..calls.len()).any(|call| fits(*place, call));
+            let unwanted: Vec<usize> = (0..expected.len()).filter(made).collect();
+            (!unwanted.is_empty())
+                .then(|| Miss::new("tools never called", format!("no {}", lines(unwanted)), came()))
+        }
+    }
 }
 
 /// Places that are left when as many places as possible have a call of their own that fits.
