@@ -26,5 +26,7 @@ mod scenarios;
 mod serve;
 #[path = "cli/stop.rs"]
 mod stop;
+#[path = "cli/test.rs"]
+mod test;
 #[path = "cli/usage.rs"]
 mod usage;

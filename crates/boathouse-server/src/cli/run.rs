@@ -23,7 +23,7 @@ mod transcript;
 
 use show::{Format, Show};
 use transcript::agent_name;
-pub(crate) use transcript::duration;
+pub(crate) use transcript::{call_end, duration};
 
 const AFTER_HELP: &str = "\
 Examples:

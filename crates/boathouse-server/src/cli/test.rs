@@ -1,11 +1,13 @@
 //! `boathouse test`: the tests of crews, with the scripted model.
 
+use std::borrow::Cow;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use boathouse::core::crew::problem::{Problem, count};
+use boathouse::core::ids::Timestamp;
 use boathouse::crew_test::{Report, Runner, Suite, Test};
 use boathouse::tool::Tools;
 use clap::Args;
@@ -16,18 +18,24 @@ use super::setup::Parts;
 use super::signals::StopSignals;
 use super::{crews, paint};
 
+mod files;
+mod html;
 mod json;
+mod junit;
 mod terminal;
+
+use files::Files;
 
 const AFTER_HELP: &str = "\
 Examples:
   boathouse test examples/it-support
-  boathouse test crews/* --jobs 4 --junit report.xml
+  boathouse test crews/* --jobs 4 --junit report.xml --html report.html
   boathouse test my-crew --filter \"vague request\"
   boathouse test my-crew --json | jq 'select(.passed == false)'
 
 Tests are the files tests/*.yaml beside crew.yaml; docs/testing.md describes them. Models are
-replaced by `scripted`, tools are real. Results come in the order of the files.
+replaced by `scripted`, tools are real. Results come in the order of the files. Reports are written
+at the end, also after Ctrl-C, beside what is printed.
 
 Ctrl-C stops the tests and says how many have run. A second one quits at once.
 
@@ -50,28 +58,40 @@ pub(crate) struct TestArgs {
     /// Print one JSON object a line: each test, then a summary
     #[arg(long)]
     json: bool,
+    /// Write a JUnit report, for build servers
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a page for the browser: one file that shows each test with its path, calls and replies
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// A test, and where it is from.
+#[derive(Clone, Copy)]
 struct Chosen<'a> {
-    /// The folder of its crew.
+    /// The folder of its crew, as it was given.
     dir: &'a Path,
     suite: &'a Suite,
     test: &'a Test,
 }
 
-/// The result of a test, as the reports show it.
-struct Shown<'a> {
-    /// The folder of its crew, as it was given.
-    dir: &'a Path,
-    report: Report,
+impl Chosen<'_> {
+    /// The file as seen from where the command runs.
+    fn file(&self) -> String {
+        self.dir.join(&self.test.file).display().to_string()
+    }
+
+    /// The file, and the line.
+    fn place(&self) -> String {
+        format!("{}:{}", self.file(), self.test.line)
+    }
 }
 
-impl Shown<'_> {
-    /// The file as seen from where the command runs, and the line.
-    fn place(&self) -> String {
-        format!("{}:{}", self.dir.join(&self.report.test.file).display(), self.report.test.line)
-    }
+/// A test and what became of it.
+struct Shown<'a> {
+    chosen: Chosen<'a>,
+    /// `None` if it was stopped.
+    report: Option<Report>,
 }
 
 /// Runs tests.
@@ -79,30 +99,34 @@ pub(crate) async fn test(args: TestArgs) -> Result<Exit, Failure> {
     let mut signals = StopSignals::take_over()?;
     let suites = load(&args.dirs)?;
     let chosen = choose(&suites, args.filter.as_deref())?;
+    let files = Files::create(args.junit.as_deref(), args.html.as_deref())?;
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let runner = Runner::new(Tools::builtin());
-    let begun = Instant::now();
-    let mut results = stream::iter(&chosen)
+    let begun = (SystemTime::now(), Instant::now());
+    let mut results = stream::iter(chosen)
         .map(|chosen| {
             let run = runner.run(chosen.suite, chosen.test);
-            async move { Some(Shown { dir: chosen.dir, report: run.await? }) }
+            async move { Shown { chosen, report: run.await } }
         })
         .buffered(jobs);
     let mut shown: Vec<Shown<'_>> = Vec::new();
+    let mut told: Option<&Path> = None;
     let mut stopped = None;
     loop {
         tokio::select! {
             next = results.next() => match next {
-                Some(Some(result)) => {
-                    let new_crew = shown.last().is_none_or(|last| last.dir != result.dir);
-                    match args.json {
-                        true => json::test(&result),
-                        false => terminal::test(&result, new_crew),
+                Some(result) => {
+                    if let Some(report) = &result.report {
+                        let dir = result.chosen.dir;
+                        match args.json {
+                            true => json::test(&result.chosen, report),
+                            false => terminal::test(&result.chosen, report, told != Some(dir)),
+                        }
+                        .map_err(cannot_write)?;
+                        told = Some(dir);
                     }
-                    .map_err(cannot_write)?;
                     shown.push(result);
                 }
-                Some(None) => {}
                 None => break,
             },
             exit = signals.next() => match stopped {
@@ -114,12 +138,13 @@ pub(crate) async fn test(args: TestArgs) -> Result<Exit, Failure> {
             },
         }
     }
-    let summary = Summary::of(&shown, chosen.len(), begun);
+    let summary = Summary::of(&shown, begun);
     match args.json {
         true => json::summary(&summary),
         false => terminal::summary(&summary),
     }
     .map_err(cannot_write)?;
+    files.write(&shown, &summary)?;
     Ok(match stopped {
         Some(exit) => exit,
         None if summary.failed > 0 => Exit::Failed,
@@ -133,18 +158,34 @@ struct Summary {
     failed: usize,
     /// Tests that did not run, because they were stopped.
     not_run: usize,
+    begun_at: Timestamp,
     took_ms: u64,
 }
 
 impl Summary {
-    fn of(shown: &[Shown<'_>], chosen: usize, begun: Instant) -> Summary {
-        let passed = shown.iter().filter(|shown| shown.report.passed()).count();
+    fn of(shown: &[Shown<'_>], (at, begun): (SystemTime, Instant)) -> Summary {
+        let reports = || shown.iter().filter_map(|shown| shown.report.as_ref());
+        let passed = reports().filter(|report| report.passed()).count();
         Summary {
             passed,
-            failed: shown.len() - passed,
-            not_run: chosen - shown.len(),
+            failed: reports().count() - passed,
+            not_run: shown.len() - reports().count(),
+            begun_at: Timestamp(at.duration_since(UNIX_EPOCH).map_or(0, |since| millis(since).cast_signed())),
             took_ms: millis(begun.elapsed()),
         }
+    }
+}
+
+/// The tests of each crew together, in the order in which they were given.
+fn by_crew<'s, 'a>(shown: &'s [Shown<'a>]) -> impl Iterator<Item = &'s [Shown<'a>]> {
+    shown.chunk_by(|one, next| one.chosen.dir == next.chosen.dir)
+}
+
+/// A text, or its beginning and how much more there is.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((at, _)) => format!("{}… ({} more characters)", &text[..at], text[at..].chars().count()).into(),
     }
 }
 

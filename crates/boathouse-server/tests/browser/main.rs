@@ -10,6 +10,7 @@ mod chromium;
 #[path = "../support/gate.rs"]
 mod gate;
 mod picture;
+mod report;
 mod support;
 
 #[tokio::test]

@@ -145,6 +145,13 @@ impl Crew {
         Crew { dir }
     }
 
+    /// Writes a file into the crew's folder.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        let file = self.dir.path().join("desk").join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
     /// The binary in the folder that holds `desk`.
     pub(crate) fn boathouse(&self, args: &[&str]) -> Command {
         let mut command = boathouse(args);

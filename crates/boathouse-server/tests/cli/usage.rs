@@ -12,6 +12,7 @@ fn help_shows_examples_and_exit_codes() {
         &["--help"][..],
         &["run", "--help"],
         &["check", "--help"],
+        &["test", "--help"],
         &["graph", "--help"],
         &["new", "--help"],
         &["schema", "--help"],

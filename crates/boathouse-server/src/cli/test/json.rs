@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use boathouse::crew_test::{Facts, Miss};
+use boathouse::crew_test::{Facts, Miss, Report};
 use serde::Serialize;
 
-use super::{Shown, Summary, millis};
+use super::{Chosen, Summary, millis};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -30,13 +30,12 @@ enum Line<'a> {
 }
 
 /// A test.
-pub(super) fn test(shown: &Shown<'_>) -> io::Result<()> {
-    let report = &shown.report;
+pub(super) fn test(chosen: &Chosen<'_>, report: &Report) -> io::Result<()> {
     write(&Line::Test {
         crew: &report.crew.name,
-        file: shown.dir.join(&report.test.file).display().to_string(),
-        line: report.test.line,
-        name: &report.test.name,
+        file: chosen.file(),
+        line: chosen.test.line,
+        name: &chosen.test.name,
         passed: report.passed(),
         took_ms: millis(report.took),
         misses: &report.misses,
@@ -46,7 +45,7 @@ pub(super) fn test(shown: &Shown<'_>) -> io::Result<()> {
 
 /// The last line.
 pub(super) fn summary(summary: &Summary) -> io::Result<()> {
-    let Summary { passed, failed, not_run, took_ms } = *summary;
+    let Summary { passed, failed, not_run, took_ms, begun_at: _ } = *summary;
     write(&Line::Summary { passed, failed, not_run, took_ms })
 }
 

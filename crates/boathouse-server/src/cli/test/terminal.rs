@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use boathouse::crew_test::Miss;
+use boathouse::crew_test::Report;
 
-use super::{Shown, Summary, millis};
+use super::{Chosen, Summary, cut, millis};
 use crate::cli::paint::{BAD, BOLD, DIM, GOOD, WARN, clean};
 use crate::cli::run::duration;
 
@@ -12,22 +12,21 @@ use crate::cli::run::duration;
 const SHOWN: usize = 600;
 
 /// A test; `new_crew` if it is the first one of its crew.
-pub(super) fn test(shown: &Shown<'_>, new_crew: bool) -> io::Result<()> {
+pub(super) fn test(chosen: &Chosen<'_>, report: &Report, new_crew: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     if new_crew {
-        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&shown.dir.to_string_lossy()))?;
+        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&chosen.dir.to_string_lossy()))?;
     }
-    let report = &shown.report;
     let took = duration(millis(report.took));
-    let name = clean(&report.test.name);
+    let name = clean(&chosen.test.name);
     if report.passed() {
         return writeln!(out, "  {GOOD}✓{GOOD:#} {name}  {DIM}{took}{DIM:#}");
     }
-    writeln!(out, "  {BAD}✗ {name}{BAD:#}  {DIM}{took}  {}{DIM:#}", clean(&shown.place()))?;
+    writeln!(out, "  {BAD}✗ {name}{BAD:#}  {DIM}{took}  {}{DIM:#}", clean(&chosen.place()))?;
     for miss in &report.misses {
         writeln!(out, "      {}", clean(&miss.check))?;
         text(&mut out, "expected", &miss.expected)?;
-        text(&mut out, "came", &cut(miss))?;
+        text(&mut out, "came", &cut(&miss.came, SHOWN))?;
     }
     Ok(())
 }
@@ -42,15 +41,6 @@ fn text(out: &mut impl Write, label: &str, text: &str) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn cut(miss: &Miss) -> String {
-    let count = miss.came.chars().count();
-    if count <= SHOWN {
-        return miss.came.clone();
-    }
-    let kept: String = miss.came.chars().take(SHOWN).collect();
-    format!("{kept}… ({} more characters)", count - SHOWN)
 }
 
 /// The last line.
