@@ -16,6 +16,8 @@ pub mod go_stream;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub mod input;
+#[doc(hidden)]
+pub mod reading;
 pub(crate) mod runs;
 pub(crate) mod schemas;
 pub(crate) mod stream;

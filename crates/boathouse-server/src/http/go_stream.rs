@@ -132,12 +132,15 @@ fn translated(app: &App, translator: Translator, own: OwnRun, watch: Watch) -> R
 /// `<run>/<seq>`.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<(RunId, Seq)>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let read = || {
-        let (run, seq) = value.to_str().ok()?.trim().split_once('/')?;
-        super::input::check_id("last-event-id", run).ok()?;
-        Some((RunId::from(run), Seq(seq.parse().ok()?)))
-    };
-    read().map(Some).ok_or_else(|| invalid("last-event-id", "must be the `id` of an event of this endpoint"))
+    let wrong = || invalid("last-event-id", "must be the `id` of an event of this endpoint");
+    read_event_id(value.as_bytes()).map(Some).ok_or_else(wrong)
+}
+
+/// Reads the id of an event of this endpoint.
+pub fn read_event_id(id: &[u8]) -> Option<(RunId, Seq)> {
+    let (run, seq) = std::str::from_utf8(id.trim_ascii()).ok()?.split_once('/')?;
+    super::input::check_id("last-event-id", run).ok()?;
+    Some((RunId::from(run), Seq(seq.parse().ok()?)))
 }
 
 /// A run that belongs to one request: dropped before the run rests, it cancels the run, unless the server is

@@ -233,7 +233,7 @@ async fn while_serving(
 }
 
 /// Reads what a run is started with.
-pub(crate) fn read_start(crew: String, body: &[u8]) -> Result<StartRun, Problem> {
+pub fn read_start(crew: String, body: &[u8]) -> Result<StartRun, Problem> {
     let known = ["input", "history", "start_at", "thread", "vars", "metadata", "limits", "on_disconnect"];
     let mut fields = Fields::parse(body, &known)?;
     let metadata = fields.object("metadata")?;
@@ -354,11 +354,12 @@ fn row_body(row: &RunRow) -> Value {
 }
 
 /// The place after a run in the list, in hexadecimal so that nobody builds on what it holds.
-fn cursor(at: Timestamp, run: &RunId) -> String {
+pub fn cursor(at: Timestamp, run: &RunId) -> String {
     format!("{}.{run}", at.0).bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read_cursor(text: &str) -> Option<(Timestamp, RunId)> {
+/// Reads what [`cursor`] wrote.
+pub fn read_cursor(text: &str) -> Option<(Timestamp, RunId)> {
     if !text.len().is_multiple_of(2) || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         return None;
@@ -414,7 +415,7 @@ pub(crate) async fn answer(
 
 /// Reads `{wait?, text}` or, for a call of which nobody knows whether it happened, `{wait?, rerun: true}`,
 /// `{wait?, done: "its output"}` or `{wait?, fail: true}`.
-pub(crate) fn read_answer(body: &[u8]) -> Result<(Option<WaitId>, Answer), Problem> {
+pub fn read_answer(body: &[u8]) -> Result<(Option<WaitId>, Answer), Problem> {
     let mut fields = Fields::parse(body, &["wait", "text", "rerun", "done", "fail"])?;
     let wait = fields.number("wait")?.map(WaitId);
     let done = fields.text("done")?.map(|output| Answer::Done { output });

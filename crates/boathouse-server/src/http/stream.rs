@@ -57,9 +57,13 @@ pub(crate) async fn events(
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     let wrong = || invalid("last-event-id", "must be the `id` of an event of this stream, a whole number");
-    number.map(|seq| Some(Seq(seq))).ok_or_else(wrong)
+    read_event_id(value.as_bytes()).map(Some).ok_or_else(wrong)
+}
+
+/// Reads the id of an event of this stream.
+pub fn read_event_id(id: &[u8]) -> Option<Seq> {
+    Some(Seq(std::str::from_utf8(id.trim_ascii()).ok()?.parse().ok()?))
 }
 
 /// `{"events":[...],"more":false}`.
