@@ -17,7 +17,7 @@ const [boathouse, python, chromium, seedText] = process.argv.slice(2);
 const seed = Number(seedText ?? Date.now() % 1_000_000);
 const RUNS = 4; // of each client
 const WORDS = 40;
-const PATIENCE = 90_000;
+const PATIENCE = 240_000;
 console.log(`seed ${seed}`);
 
 // mulberry32, by Tommy Ettinger (public domain).
@@ -99,8 +99,8 @@ async function end(signal) {
   await gone;
 }
 
-// A proxy that cuts each stream after a random number of bytes; of the Go endpoint only after an event with an id, as a client that
-// has seen none cannot say what it continues.
+// A proxy that cuts each stream after a random number of bytes; not in its head, which Chromium would take for a whole one, and of
+// the Go endpoint only after an event with an id, as a client that has seen none cannot say what it continues.
 let cuts = 0;
 const proxy = net.createServer((client) => {
   const upstream = net.connect(port, "127.0.0.1");
@@ -111,14 +111,15 @@ const proxy = net.createServer((client) => {
   for (const socket of [client, upstream]) socket.on("error", close).on("close", close).setNoDelay(true);
   client.on("data", (bytes) => {
     const asked = bytes.toString("latin1");
-    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) [kind, left] = ["events", 1 + below(8000)];
+    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) kind = "events";
     if (asked.includes("/api/crew/stream")) kind = "go";
     upstream.write(bytes);
   });
   upstream.on("data", (bytes) => {
-    if (kind === "go" && left === Infinity) {
+    if (left === Infinity && kind !== "plain") {
       head += bytes.toString("latin1");
-      if (/id: [^\n]+\ndata: [^\n]+\n\n/.test(head)) left = bytes.length + below(1500);
+      if (kind === "events" && head.includes("\r\n\r\n")) left = bytes.length + below(8000);
+      if (kind === "go" && /id: [^\n]+\ndata: [^\n]+\n\n/.test(head)) left = bytes.length + below(1500);
     }
     client.write(bytes.subarray(0, Math.min(left, bytes.length)));
     left -= bytes.length;
