@@ -443,8 +443,8 @@ mod sqlite {
         let folder = tempfile::tempdir().unwrap();
         let sound = folder.path().join("sound.db");
         let journal = SqliteJournal::open(&sound).await.unwrap();
-        journal.put_crew("sha256:contract", &"name: contract\n".repeat(1000)).await.unwrap();
-        let runs: Vec<String> = (0..40).map(|number| format!("run-{number}")).collect();
+        journal.put_crew("sha256:contract", &"name: contract\n".repeat(600)).await.unwrap();
+        let runs: Vec<String> = (0..16).map(|number| format!("run-{number}")).collect();
         for run in &runs {
             let lease = journal.create(new_run(run)).await.unwrap();
             let events = (2..6).map(|seq| replied(seq, &"x".repeat(700))).collect();
