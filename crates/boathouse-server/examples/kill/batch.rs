@@ -1,12 +1,11 @@
 //! One batch: servers, their clients, and what is left when it is quiet again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -44,13 +43,12 @@ pub(crate) struct Told {
     pub(crate) wrong: Vec<String>,
 }
 
-/// Runs a batch: what happened, what is wrong, and its files.
-pub(crate) async fn run(plan: Plan) -> Result<(Tally, Vec<String>, TempDir), Failure> {
-    let dir = TempDir::new()?;
+/// Runs a batch in a folder: what happened, and what is wrong.
+pub(crate) async fn run(plan: Plan, dir: &Path) -> Result<(Tally, Vec<String>), Failure> {
     let recipe = Recipe {
         boathouse: plan.boathouse,
-        dir: dir.path().to_owned(),
-        crews: crews::write(dir.path())?,
+        dir: dir.to_owned(),
+        crews: crews::write(dir)?,
         lease: plan.lease,
     };
     let addresses = Addresses::of(plan.servers);
@@ -76,7 +74,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(Tally, Vec<String>, TempDir), Fai
     let told = clients.join_all().await;
 
     let mut wrong: Vec<String> = told.iter().flat_map(|told| told.wrong.clone()).collect();
-    let ledger = check::Ledger::read(&dir.path().join("ledger"))?;
+    let ledger = check::Ledger::read(&dir.join("ledger"))?;
     let server = servers.first().ok_or("no server is left")?;
     for told in told.iter().filter(|told| !told.run.is_empty()) {
         match log(server.address, &told.run).await {
@@ -91,7 +89,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(Tally, Vec<String>, TempDir), Fai
         wrong.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
     }
     tally.count("runs", told.len() as u64);
-    Ok((tally, wrong, dir))
+    Ok((tally, wrong))
 }
 
 /// All events of a run, as a page of JSON gives them.

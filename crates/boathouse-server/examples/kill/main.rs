@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use tempfile::TempDir;
 
 mod batch;
 mod chaos;
@@ -88,7 +89,17 @@ async fn run(args: Args) -> Result<bool, Failure> {
             chaos: Duration::from_millis(args.chaos_ms),
             lease: Duration::from_millis(args.lease_ms),
         };
-        let (tally, wrong, dir) = batch::run(plan).await?;
+        let dir = TempDir::new()?;
+        let done = batch::run(plan, dir.path()).await;
+        let (tally, wrong) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                let dir = dir.keep();
+                return Err(
+                    format!("batch with seed {seed}: {error}; files are kept in {}", dir.display()).into()
+                );
+            }
+        };
         batches += 1;
         println!("batch {batches}, seed {seed}: {tally}");
         total.add(&tally);

@@ -35,6 +35,17 @@ impl Recipe {
         place: usize,
         crash_at: Option<&str>,
     ) -> Result<Option<Server>, Failure> {
+        let mut tries = 0;
+        loop {
+            match self.try_start(place, crash_at).await {
+                // A server that is stopped in the middle of a write keeps the file for as long.
+                Err(error) if tries < 5 && error.to_string().contains("database is locked") => tries += 1,
+                started => return started,
+            }
+        }
+    }
+
+    async fn try_start(&self, place: usize, crash_at: Option<&str>) -> Result<Option<Server>, Failure> {
         let log = std::fs::File::options().create(true).append(true).open(self.log(place))?;
         let mut command = Command::new(&self.boathouse);
         command.arg("serve").args(&self.crews).args(["--port", "0", "--shared-file", "--lease-ms"]);
@@ -54,7 +65,9 @@ impl Recipe {
         if status.signal() == Some(Signal::KILL.as_raw()) {
             return Ok(None);
         }
-        Err(format!("a server would not start: {status}; {} says why", self.log(place).display()).into())
+        let said = std::fs::read_to_string(self.log(place))?;
+        let last: Vec<&str> = said.lines().rev().take(4).collect();
+        Err(format!("a server would not start: {status}; its last words, backwards: {last:#?}").into())
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
