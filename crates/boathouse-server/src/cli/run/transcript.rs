@@ -47,6 +47,8 @@ pub(crate) struct Transcript<W> {
     branches: BTreeMap<BranchId, AgentId>,
     /// Whose reply the page is at.
     speaker: Option<AgentId>,
+    /// Whether it was said that older messages are left out.
+    trimmed: bool,
     started_at: Option<Timestamp>,
     replies: u32,
     tool_calls: u32,
@@ -85,6 +87,7 @@ impl<W: Write> Transcript<W> {
             running: Vec::new(),
             branches: BTreeMap::new(),
             speaker: None,
+            trimmed: false,
             started_at: None,
             replies: 0,
             tool_calls: 0,
@@ -190,7 +193,11 @@ impl<W: Write> Transcript<W> {
                 let call = self.call_text(*call);
                 self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
             }
-            Event::HistoryTrimmed { .. } => self.remark("older messages no longer go into prompts")?,
+            Event::HistoryTrimmed { .. } if self.trimmed => {}
+            Event::HistoryTrimmed { .. } => {
+                self.trimmed = true;
+                self.remark("from here on older messages no longer go into prompts")?;
+            }
             Event::PauseRequested {} => self.remark("an operator asked for a pause")?,
             Event::Paused {} => self.remark("paused by an operator")?,
             Event::Resumed {} => self.remark("resumed by an operator")?,

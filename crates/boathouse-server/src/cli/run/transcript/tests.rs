@@ -238,6 +238,14 @@ fn a_tool_of_somebody_who_did_not_speak_last_says_whose_it_is() {
 }
 
 #[test]
+fn that_old_messages_are_left_out_is_said_once() {
+    let mut page = Page::new();
+    page.event(json!({"type": "history_trimmed", "branch": 0, "dropped": 2}));
+    page.event(json!({"type": "history_trimmed", "branch": 0, "dropped": 4}));
+    assert_eq!(page.text(), "· from here on older messages no longer go into prompts\n");
+}
+
+#[test]
 fn a_cancelled_run_shows_its_receipt() {
     let mut page = Page::new();
     page.call(1, "doer");
