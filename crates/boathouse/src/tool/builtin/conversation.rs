@@ -384,9 +384,8 @@ mod tests {
     #[tokio::test]
     async fn a_long_message_is_shown_around_the_match() {
         let text = format!("{} Ünique {}", "ä ".repeat(500), "b".repeat(500));
-        let told =
-            asked(vec![Message::text(Author::User, text)], "SearchMessages", json!({"query": "ünique"}));
-        let told = told.await.expect("it searches");
+        let history = vec![Message::text(Author::Group("team".to_owned()), text)];
+        let told = asked(history, "SearchMessages", json!({"query": "ünique"})).await.expect("it searches");
         assert!(told.contains("Ünique bbb") && told.contains(": ... ä") && told.ends_with("b ..."), "{told}");
         assert!(told.chars().count() < 300, "{told}");
     }
