@@ -48,7 +48,7 @@ fn syntax_fault(error: &ScanError) -> Fault {
     }
     let hint = if message.contains("tab") {
         Some("YAML indents with blanks, never with tabs".to_owned())
-    } else if message.contains("`\\u{0}`") {
+    } else if message.contains("\\u{0}") {
         Some("the file holds zero bytes: is it a text?".to_owned())
     } else {
         None
