@@ -128,6 +128,8 @@ async function main() {
     if (basename(crew).startsWith("disk-") || /error\[yaml_/.test(told)) continue;
     const lines = new Map();
     for (const [, , message, file, line] of told.matchAll(SHAPE)) {
+      // That two keys contradict each other, no schema can say.
+      if (message.includes("exceeds the longest")) continue;
       lines.set(file, [...(lines.get(file) ?? []), { line: Number(line), message }]);
     }
     for (const [name, problems] of lines) {
