@@ -132,10 +132,7 @@ fn junit_is_xml_whatever_was_said() {
     let xml = read(&crew, "report.xml");
     let document = Document::parse(&xml).unwrap();
     let [case] = &all(&document, "testcase")[..] else { panic!("{xml}") };
-    assert_eq!(
-        case.attribute("name"),
-        Some("<b> & \"quotes\" 'n \ttabs\nlines\u{fffd}]]>")
-    );
+    assert_eq!(case.attribute("name"), Some("<b> & \"quotes\" 'n \ttabs\nlines\u{fffd}]]>"));
     assert_eq!(case.attribute("classname"), Some("desk.a"));
     let failure = case.first_element_child().unwrap();
     assert_eq!(failure.attribute("message"), Some("not as expected: path, output"));
@@ -158,7 +155,7 @@ fn a_page_shows_all_of_it_and_needs_nothing_else() {
         "desk/tests/a.yaml:3",
         "text: &quot;hello&quot;",
         "It says hello",
-        "<del>Well,\nreally</del>",
+        "Well<del>,\nreally</del>.",
         "the left one",
         "boathouse 0.1.0",
     ] {

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use boathouse::core::crew::Crew;
 use boathouse::core::ids::AgentId;
 use boathouse::crew_test::facts::{Needed, Step};
-use boathouse::crew_test::{Facts, Miss, Report, path_text};
+use boathouse::crew_test::{Facts, Report, path_text};
 use sha2::{Digest, Sha256};
 
 use super::{Shown, Summary, by_crew, millis};
@@ -16,6 +16,7 @@ use crate::cli::run::duration;
 use markup::{Html, counted, grouped};
 
 mod markup;
+mod miss;
 mod part;
 mod story;
 
@@ -250,7 +251,7 @@ fn test(html: &mut Html, number: usize, shown: &Shown<'_>) {
     if misses().next().is_some() {
         html.raw("<section class=\"misses\"><h3 class=\"unseen\">What was not as expected</h3>\n");
         for miss in misses() {
-            write_miss(html, miss);
+            miss::write(html, miss);
         }
         html.raw("</section>\n");
     }
@@ -280,56 +281,6 @@ fn needed(needed: &Needed) -> Vec<String> {
     }
     facts.push(format!("{} active", duration(needed.active_ms)));
     facts
-}
-
-/// A check that did not hold.
-fn write_miss(html: &mut Html, miss: &Miss) {
-    let parted = miss.same.then(|| part_ways(&miss.expected, &miss.came));
-    html.raw("<div class=\"miss\"><h4>").text(&miss.check).raw("</h4>\n<dl class=\"pair\">");
-    for (label, tag, text) in [("expected", "del", &miss.expected), ("came", "ins", &miss.came)] {
-        html.open("div", &[("class", label)]).raw("<dt>").text(label).raw("</dt><dd><pre dir=\"auto\">");
-        match parted {
-            _ if text.is_empty() => {
-                html.raw("<span class=\"nothing\">nothing</span>");
-            }
-            Some((before, after)) => {
-                let differs = &text[before..text.len() - after];
-                html.text(&text[..before]);
-                if !differs.is_empty() {
-                    html.open(tag, &[]).text(differs).raw(if tag == "del" { "</del>" } else { "</ins>" });
-                }
-                html.text(&text[text.len() - after..]);
-            }
-            None => {
-                html.text(text);
-            }
-        }
-        html.raw("</pre></dd></div>");
-    }
-    html.raw("</dl></div>\n");
-}
-
-/// How many bytes two texts share at their beginnings and, of the rest, at their ends. Words stay whole.
-fn part_ways(one: &str, other: &str) -> (usize, usize) {
-    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    let same = |(a, b): &(char, char)| a == b;
-    let mut before: usize = one.chars().zip(other.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
-    if before < one.len() || before < other.len() {
-        let kept = one[..before].trim_end_matches(word).len();
-        let splits = |text: &str| text[before..].starts_with(word);
-        if splits(one) || splits(other) {
-            before = kept;
-        }
-    }
-    let (one, other) = (&one[before..], &other[before..]);
-    let mut after: usize =
-        one.chars().rev().zip(other.chars().rev()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
-    let splits = |text: &str| text[..text.len() - after].ends_with(word);
-    if splits(one) || splits(other) {
-        let shared = &one[one.len() - after..];
-        after = shared.trim_start_matches(word).len();
-    }
-    (before, after)
 }
 
 /// Who had the run, and who was to have it.
@@ -382,24 +333,4 @@ fn chip(html: &mut Html, crew: &Crew, agent: &AgentId) {
 fn voice(crew: &Crew, agent: &AgentId) -> &'static str {
     let place = crew.agents.iter().position(|found| found.id == *agent).unwrap_or(0);
     ["0", "1", "2", "3", "4", "5"][place % 6]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::part_ways;
-
-    #[test]
-    fn texts_part_between_words() {
-        let parts = |one: &'static str, other: &'static str| {
-            let (before, after) = part_ways(one, other);
-            (&one[before..one.len() - after], &other[before..other.len() - after])
-        };
-        assert_eq!(parts("a → clarifier → end", "a → classifier → end"), ("clarifier", "classifier"));
-        assert_eq!(parts("a → b", "a → b → c"), ("", " → c"));
-        assert_eq!(parts("one two", "one twofold"), ("two", "twofold"));
-        assert_eq!(parts("same", "same"), ("", ""));
-        assert_eq!(parts("", "x"), ("", "x"));
-        assert_eq!(parts("aa aa", "aa"), (" aa", ""));
-        assert_eq!(parts("é", "è"), ("é", "è"));
-    }
 }
