@@ -81,6 +81,7 @@ impl Sim {
             limits: RunLimits::default(),
             on_disconnect: OnDisconnect::Continue,
             verbose: false,
+            forked_from: None,
         };
         change(&mut started);
         let now = Timestamp(1_000_000);

@@ -19,7 +19,7 @@ use super::{crews, paint};
 
 mod ask;
 mod show;
-mod transcript;
+pub(crate) mod transcript;
 
 use show::{Format, Show};
 use transcript::agent_name;
