@@ -15,6 +15,16 @@ use serde_json::Value;
 #[expect(unreachable_pub, reason = "the module is shared with a program")]
 #[path = "logs/golden.rs"]
 mod golden;
+#[expect(unreachable_pub, reason = "as above")]
+#[path = "logs/page.rs"]
+mod page;
+
+/// What events are made of.
+const SOURCES: [&str; 3] = [
+    include_str!("../../boathouse-core/src/run/event.rs"),
+    include_str!("../../boathouse-core/src/message.rs"),
+    include_str!("../../boathouse-core/src/crew.rs"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -83,28 +93,6 @@ fn kinds(event: &Event) -> Vec<String> {
     kinds
 }
 
-/// The names of variants, read from the code that defines them.
-fn variants(source: &str, name: &str) -> Vec<String> {
-    let body = source.split_once(&format!("pub enum {name} {{\n")).expect("it is defined there").1;
-    let body = body.split_once("\n}\n").expect("it ends").0;
-    let names = body
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
-    names.map(|line| snake(line.split([' ', '(', '{', ',']).next().unwrap_or_default())).collect()
-}
-
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for (place, letter) in name.char_indices() {
-        if letter.is_ascii_uppercase() && place > 0 {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
-}
-
 #[test]
 fn every_kind_of_event_is_in_some_frozen_log() {
     let source =
@@ -121,7 +109,7 @@ fn every_kind_of_event_is_in_some_frozen_log() {
         ("run_ended", "Outcome"),
     ];
     for (event, part) in parts {
-        wanted.extend(variants(&source, part).iter().map(|variant| format!("{event}: {variant}")));
+        wanted.extend(page::variants(&SOURCES, part).iter().map(|variant| format!("{event}: {variant}")));
     }
     let found: BTreeSet<String> = logs()
         .iter()
@@ -130,4 +118,20 @@ fn every_kind_of_event_is_in_some_frozen_log() {
         .collect();
     let missing: Vec<&String> = wanted.iter().filter(|kind| !found.contains(*kind)).collect();
     assert!(missing.is_empty(), "no frozen log has {missing:?}; CONTRIBUTING.md says how to add one");
+}
+
+#[test]
+fn the_page_about_the_journal_has_every_event_and_field() {
+    const BEGIN: &str = "<!-- made from the code: BLESS=1 cargo test -p boathouse --test logs -->\n";
+    const END: &str = "\n<!-- end of what is made from the code -->";
+    let file = root().join("docs/journal.md");
+    let page = fs::read_to_string(&file).expect("it is there");
+    let (before, rest) = page.split_once(BEGIN).expect("the page says where the tables begin");
+    let (found, after) = rest.split_once(END).expect("the page says where they end");
+    let wanted = page::tables(&SOURCES);
+    if found != wanted && std::env::var_os("BLESS").is_some() {
+        fs::write(&file, format!("{before}{BEGIN}{wanted}{END}{after}")).expect("it can be written");
+        return;
+    }
+    assert!(found == wanted, "docs/journal.md is behind the code; BLESS=1 makes its tables again");
 }

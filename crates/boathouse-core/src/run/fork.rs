@@ -4,7 +4,7 @@
 //! replay know nothing of forks, and the other run may be deleted. A step is the number of an event after which no call
 //! is in flight. The time of the new run begins with it: every copy is recorded now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,6 +18,7 @@ use super::branch::CallPlace;
 use super::decide::{Decision, decide};
 use super::event::{
     Answer, CallKind, Event, FORMAT, ForkedFrom, OnDisconnect, Outcome, Recorded, RunLimits, RunStarted,
+    Timer,
 };
 use super::{OperatorPause, Phase, ReplayError, Run};
 
@@ -154,12 +155,15 @@ pub fn fork(parent: &Parent<'_>, fresh: &Fresh, at: Option<Seq>, edits: &Edits) 
         Some(at) => asked_step(&steps, at)?,
         None => last_step(&steps, edits)?,
     };
-    begin(parent, fresh, at, Vec::new(), edits)
+    begin(parent, fresh, at, &[], edits)
 }
 
 /// Makes a run again that failed, reached a limit or was cancelled, from the last step from which things can go
-/// otherwise. Of calls made since then that may be made only once, the new run knows what the old one knew: those that
-/// never gave a result are lost.
+/// otherwise.
+///
+/// If calls that may be made only once were started since then, a run that was stopped from outside goes on from where it
+/// was stopped, as after a crash: such calls that gave no result are lost, and none is made again by itself. Another run is
+/// refused.
 pub fn retry(parent: &Parent<'_>, fresh: &Fresh, edits: &Edits) -> Result<Fork, ForkRefused> {
     let (steps, whole) = fold(parent)?;
     match whole.outcome() {
@@ -168,10 +172,36 @@ pub fn retry(parent: &Parent<'_>, fresh: &Fresh, edits: &Edits) -> Result<Fork, 
         Some(Outcome::Cancelled { .. } | Outcome::Failed { .. } | Outcome::LimitReached { .. }) => {}
     }
     let at = last_where(&steps, |step| step.is_open).unwrap_or(Seq(1));
-    let (copied, rest) = parent.log.split_at(place(at) + 1);
-    let run = Run::replay(parent.run.clone(), parent.crew.clone(), copied)?;
-    let kept = once_calls(&run, rest).map_err(|calls| ForkRefused::WouldRepeat { at, calls })?;
-    begin(parent, fresh, at, kept, edits)
+    let once = once_calls(&parent.log[place(at) + 1..]);
+    if once.is_empty() {
+        return begin(parent, fresh, at, &[], edits);
+    }
+    let stopped = parent.log.iter().position(|recorded| stops_run(&recorded.event));
+    let Some((stopped, rest)) = stopped.map(|stopped| (stopped, &parent.log[stopped..])) else {
+        return Err(ForkRefused::WouldRepeat { at, calls: once });
+    };
+    let ends = rest.iter().map(|recorded| recorded.event.clone()).filter(|event| match event {
+        Event::ToolReturned { result, .. } => once.iter().any(|(call, _)| *call == result.call),
+        Event::CallStopped { call, .. } => once.iter().any(|(once, _)| once == call),
+        _ => false,
+    });
+    begin(parent, fresh, Seq(stopped as u64), &ends.collect::<Vec<Event>>(), edits)
+}
+
+/// Whether the event is what ends a run from outside.
+fn stops_run(event: &Event) -> bool {
+    matches!(event, Event::CancelRequested { .. } | Event::TimedOut { timer: Timer::Run })
+}
+
+/// The `once` calls that these events start, with their tools.
+fn once_calls(events: &[Recorded]) -> Vec<(CallId, String)> {
+    let started = events.iter().filter_map(|recorded| match &recorded.event {
+        Event::CallStarted { call, kind: CallKind::Tool { tool, effect: Effect::Once, .. }, .. } => {
+            Some((*call, tool.clone()))
+        }
+        _ => None,
+    });
+    started.collect()
 }
 
 /// What can be done after an event.
@@ -283,35 +313,11 @@ fn last_step(steps: &[Step], edits: &Edits) -> Result<Seq, ForkRefused> {
     Ok(last_where(steps, |step| step.is_open).unwrap_or(Seq(1)))
 }
 
-/// The events of `once` calls that were made after a step, where the calls are wanted at that step already. The error
-/// names calls of which the run knows nothing yet.
-fn once_calls(run: &Run, rest: &[Recorded]) -> Result<Vec<Event>, Vec<(CallId, String)>> {
-    let (mut kept, mut made) = (Vec::new(), BTreeSet::new());
-    let mut unknown = Vec::new();
-    for Recorded { event, .. } in rest {
-        match event {
-            Event::CallStarted { call, kind: CallKind::Tool { tool, effect: Effect::Once, .. }, .. } => {
-                match run.find_call(*call) {
-                    Some(CallPlace::Tool(..)) => {
-                        made.insert(*call);
-                        kept.push(event.clone());
-                    }
-                    Some(CallPlace::Model(..)) | None => unknown.push((*call, tool.clone())),
-                }
-            }
-            Event::ToolReturned { result, .. } if made.contains(&result.call) => kept.push(event.clone()),
-            Event::CallStopped { call, .. } if made.contains(call) => kept.push(event.clone()),
-            _ => {}
-        }
-    }
-    if unknown.is_empty() { Ok(kept) } else { Err(unknown) }
-}
-
 fn begin(
     parent: &Parent<'_>,
     fresh: &Fresh,
     at: Seq,
-    then: Vec<Event>,
+    ends: &[Event],
     edits: &Edits,
 ) -> Result<Fork, ForkRefused> {
     check_models(&parent.crew, &edits.models)?;
@@ -343,8 +349,11 @@ fn begin(
     if fork.run.pause == OperatorPause::Paused {
         fork.record(Event::Resumed {}, now)?;
     }
-    for event in then {
-        fork.record(event, now)?;
+    for event in ends {
+        if !fork.settle(now)? {
+            break;
+        }
+        fork.record(event.clone(), now)?;
     }
     if let Some((wait, answer)) = &edits.answer
         && let Some(event) = admit(&fork.run, &Command::Answer { wait: *wait, answer: answer.clone() })?
@@ -359,6 +368,17 @@ fn begin(
 }
 
 impl Fork {
+    /// Records what the run decides by itself. Returns whether it then waits for calls that have all been started.
+    fn settle(&mut self, at: Timestamp) -> Result<bool, ReplayError> {
+        loop {
+            match decide(&self.run) {
+                Decision::Record(event) => self.record(event, at)?,
+                Decision::Await { calls, .. } => return Ok(calls.iter().all(|wanted| wanted.started)),
+                Decision::Rest => return Ok(false),
+            }
+        }
+    }
+
     fn record(&mut self, event: Event, at: Timestamp) -> Result<(), ReplayError> {
         let recorded = Recorded { seq: self.run.seq().next(), at, event };
         self.run.apply(&recorded)?;

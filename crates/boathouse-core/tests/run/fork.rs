@@ -1,6 +1,6 @@
 //! A fork at every step of a run goes to the same end; a retry repeats no call that may be made only once.
 
-use boathouse_core::crew::Model;
+use boathouse_core::crew::{Crew, Model, OnError};
 use boathouse_core::ids::{AgentId, CallId, RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::admit::Command;
 use boathouse_core::run::event::{
@@ -216,14 +216,15 @@ fn a_retry_after_a_cancel_anywhere_repeats_no_once_call_unless_a_person_says_so(
     assert!(asked > 2, "a person is asked about calls that were cut off: {asked}");
 }
 
-#[test]
-fn a_retry_that_cannot_know_of_once_calls_is_refused_by_name() {
-    // Branch c sends while branch b's model is at work; the run is cancelled before that ends.
+/// A run of a group whose branch c sends while branch b's model is at work.
+fn sent_in_a_group(change: impl FnOnce(&mut Crew), b: Said) -> (Sim, CallId) {
     let (mut crew, _) = group_crew();
     crew.agents.iter_mut().find(|agent| agent.id.as_str() == "c").expect("it is there").tools = vec![SEND];
+    change(&mut crew);
     let said = script([
         ("desk", vec![text("everyone [ALL]")]),
         ("a", vec![text("a")]),
+        ("b", vec![b]),
         ("c", vec![tools("", &[("Send", "{}")]), text("c")]),
     ]);
     let mut sim = Sim::new(crew, said);
@@ -233,7 +234,28 @@ fn a_retry_that_cannot_know_of_once_calls_is_refused_by_name() {
     sim.answer_call(of_c);
     let send = *sends(&sim).first().expect("c sends");
     sim.answer_call(send);
+    (sim, send)
+}
+
+#[test]
+fn a_retry_after_a_cancel_keeps_what_other_branches_have_done() {
+    let (mut sim, _) = sent_in_a_group(|_| {}, text("b"));
     sim.command(Command::Cancel { reason: CancelReason::Requested }).expect("a run can be cancelled");
+    let again = retried(&sim).expect("it was cancelled").go();
+    assert!(matches!(again.outcome(), Outcome::Completed { .. }));
+    assert_eq!(sends(&again).len(), 1, "{:?}", again.types());
+    assert_eq!(first_difference(again.run.id(), again.run.crew(), &again.log), Ok(None));
+}
+
+#[test]
+fn a_retry_that_would_repeat_once_calls_is_refused_by_name() {
+    let fails_fast = |crew: &mut Crew| {
+        crew.groups[0].on_error = OnError::FailFast;
+        crew.settings.model_attempts = 1;
+    };
+    let (sim, send) = sent_in_a_group(fails_fast, fails(CallErrorKind::Rejected));
+    let sim = sim.go();
+    assert!(matches!(sim.outcome(), Outcome::Failed { .. }), "{:?}", sim.outcome());
     let refused = retried(&sim).expect_err("it would send twice");
     assert!(
         matches!(&refused, ForkRefused::WouldRepeat { calls, .. } if calls == &[(send, "Send".to_owned())]),

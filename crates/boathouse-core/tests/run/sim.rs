@@ -52,7 +52,7 @@ pub fn script<const N: usize>(lines: [(&str, Vec<Said>); N]) -> Script {
 }
 
 /// A run, its log, and what the world answers it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Sim {
     pub run: Run,
     pub log: Vec<Recorded>,

@@ -7,7 +7,6 @@ use boathouse_core::ids::{RunId, Seq};
 use boathouse_core::run::event::{Event, Outcome};
 use boathouse_core::run::verify::{Difference, Now, first_difference, request_at};
 
-use super::crews::*;
 use super::enumeration::{answered, group_crew, line_crew};
 use super::sim::*;
 
@@ -72,7 +71,7 @@ fn another_crew_differs_where_it_first_asks_or_decides_otherwise() {
     let none = first_difference(ended.run.id(), &Arc::new(renamed.clone()), &ended.log);
     assert_eq!(none, Ok(None), "the hash alone is no difference");
 
-    renamed.agents[1].role = "one who never sends twice".to_owned();
+    renamed.agents[1].backstory = "one who never sends twice".to_owned();
     let renamed = Arc::new(renamed);
     let found =
         first_difference(ended.run.id(), &renamed, &ended.log).expect("it folds").expect("b is asked");

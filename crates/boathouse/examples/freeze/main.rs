@@ -16,7 +16,7 @@ use boathouse::prelude::*;
 
 mod scenarios;
 
-#[expect(unreachable_pub, dead_code, reason = "the module is shared with a test")]
+#[expect(unreachable_pub, reason = "the module is shared with a test")]
 #[path = "../../tests/logs/golden.rs"]
 mod golden;
 

@@ -4,18 +4,18 @@ use boathouse::core::run::event::Answer;
 use boathouse::core::run::fork::Edits;
 
 /// A crew, what its models say, and what happens.
-pub struct Scenario {
-    pub name: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
     /// A folder of the repository, instead of `crew` and `script`; its models are scripted.
-    pub example: Option<&'static str>,
-    pub crew: &'static str,
-    pub script: &'static str,
-    pub input: &'static str,
-    pub steps: &'static [Step],
+    pub(crate) example: Option<&'static str>,
+    pub(crate) crew: &'static str,
+    pub(crate) script: &'static str,
+    pub(crate) input: &'static str,
+    pub(crate) steps: &'static [Step],
 }
 
 /// Something that happens to a run from outside.
-pub enum Step {
+pub(crate) enum Step {
     /// The log has so many events of this kind.
     Until(&'static str, usize),
     /// The run ends or waits.
@@ -45,7 +45,7 @@ const fn crew(
 }
 
 /// All of them.
-pub fn all() -> Vec<Scenario> {
+pub(crate) fn all() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "it-support-asks-twice",
@@ -349,6 +349,7 @@ rules:
 
 const TRANSFER: &str = r#"
 name: transfer
+handoff: tool
 agents:
   - {id: desk, provider: scripted, tools: [Look], handoff_targets: [expert]}
   - {id: expert, name: Expert, provider: scripted, description: Knows it all, is_terminal: true}
@@ -357,7 +358,6 @@ tools:
     description: Looks.
     command: {argv: [echo, seen]}
     effect: read
-routing: {handoff: tool}
 "#;
 const TRANSFER_SCRIPT: &str = r#"
 rules:

@@ -133,7 +133,12 @@ impl Server {
         body: Bytes,
     ) -> Result<HttpAnswer, Failure> {
         self.client.send(method, path, headers, body).await.map_err(|error| match error.unreached {
-            true => Failure::new(format!("no server at {}: {error}", self.url)).hint(
+            true => Failure::new(format!(
+                "no server at {}: {}",
+                self.url,
+                error.to_string().trim_start_matches(&format!("no connection to {}: ", self.url))
+            ))
+            .hint(
                 "start one with `boathouse serve DIR`, name another with --server URL, or read a file with --journal FILE",
             ),
             false => Failure::new(format!("the server at {} did not answer: {error}", self.url))

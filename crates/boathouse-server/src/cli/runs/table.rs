@@ -16,7 +16,7 @@ pub(super) fn print(runs: &[Value]) -> io::Result<()> {
     let ids = width(runs, "id");
     writeln!(
         out,
-        "{BOLD}{:ids$}  {:13}  {:crews$}  {:>6}  {:19}  {:19}{BOLD:#}",
+        "{BOLD}{:ids$}  {:13}  {:crews$}  {:>6}  {:19}  {}{BOLD:#}",
         "RUN", "STATE", "CREW", "EVENTS", "BEGAN", "LAST EVENT"
     )?;
     for run in runs {
@@ -32,7 +32,7 @@ pub(super) fn print(runs: &[Value]) -> io::Result<()> {
         let (id, crew) = (clean(text(run, "id")), clean(text(run, "crew")));
         writeln!(
             out,
-            "{id:ids$}  {style}{state:13}{style:#}  {crew:crews$}  {events:>6}  {DIM}{began:19}  {last:19}{DIM:#}"
+            "{id:ids$}  {style}{state:13}{style:#}  {crew:crews$}  {events:>6}  {DIM}{began:19}  {last}{DIM:#}"
         )?;
     }
     out.flush()
