@@ -95,9 +95,7 @@ fn kinds(event: &Event) -> Vec<String> {
 
 #[test]
 fn every_kind_of_event_is_in_some_frozen_log() {
-    let source =
-        fs::read_to_string(root().join("crates/boathouse-core/src/run/event.rs")).expect("it is there");
-    let mut wanted: Vec<String> = variants(&source, "Event");
+    let mut wanted: Vec<String> = page::variants(&SOURCES, "Event");
     assert!(wanted.len() > 20, "{wanted:?}");
     let parts = [
         ("call_started", "CallKind"),

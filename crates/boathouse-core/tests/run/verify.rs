@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use boathouse_core::ids::{RunId, Seq};
-use boathouse_core::run::event::{Event, Outcome};
+use boathouse_core::run::event::Event;
 use boathouse_core::run::verify::{Difference, Now, first_difference, request_at};
 
 use super::enumeration::{answered, group_crew, line_crew};
@@ -84,15 +84,21 @@ fn another_crew_differs_where_it_first_asks_or_decides_otherwise() {
     assert!(text(&renamed).contains("never sends twice"));
     assert!(!text(ended.run.crew()).contains("never sends twice"));
 
-    let mut shorter = crew;
-    shorter.agents[0].wait_for_signal = false;
-    shorter.agents[0].terminal = true;
-    let found = first_difference(ended.run.id(), &Arc::new(shorter), &ended.log).expect("it folds");
-    let Some(Difference { recorded: Some(Event::WaitOpened { .. }), now: Now::Event(now), .. }) = found
+    let mut stricter = crew;
+    stricter.settings.max_rounds = 0;
+    let found = first_difference(ended.run.id(), &Arc::new(stricter), &ended.log).expect("it folds");
+    let Some(Difference {
+        recorded: Some(Event::RoundStarted { limit: None, .. }),
+        now: Now::Event(now),
+        ..
+    }) = found
     else {
         panic!("{found:?}")
     };
-    assert!(matches!(*now, Event::RunEnded { outcome: Outcome::Completed { .. }, .. }), "{now:?}");
+    assert!(
+        matches!(&*now, Event::RoundStarted { limit: Some(limit), .. } if limit == "max_rounds"),
+        "{now:?}"
+    );
 }
 
 #[test]

@@ -49,7 +49,10 @@ async fn a_fork_outlives_its_parent_and_the_process() {
     while let Ok(call) = world.made.try_recv() {
         keys.push(call.rsplit(' ').next().expect("it ends with its key").to_owned());
     }
-    assert!(keys.iter().all(|key| key.starts_with(new.as_str()) || key.starts_with(paused.as_str())), "{keys:?}");
+    assert!(
+        keys.iter().all(|key| key.starts_with(new.as_str()) || key.starts_with(paused.as_str())),
+        "{keys:?}"
+    );
     assert!(keys.iter().any(|key| key.starts_with(new.as_str())));
     assert!(keys.iter().any(|key| key.starts_with(paused.as_str())));
     engine.shutdown(Duration::ZERO).await;
@@ -67,7 +70,12 @@ async fn who_watches_a_fork_sees_its_whole_log() {
     let whole: Vec<String> = log(&engine, &new)
         .await
         .iter()
-        .map(|recorded| serde_json::to_value(&recorded.event).expect("it is JSON")["type"].as_str().expect("it has one").to_owned())
+        .map(|recorded| {
+            serde_json::to_value(&recorded.event).expect("it is JSON")["type"]
+                .as_str()
+                .expect("it has one")
+                .to_owned()
+        })
         .collect();
     assert_eq!(types, whole);
     engine.shutdown(Duration::ZERO).await;
