@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::crew::{AgentIx, Crew};
+use crate::crew::{AgentIx, Crew, Model};
 use crate::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp, WaitId};
 use crate::message::{Author, Message, Usage};
 
@@ -21,11 +21,13 @@ pub mod branch;
 pub mod call;
 pub mod decide;
 pub mod event;
+pub mod fork;
 mod group;
 pub mod prompt;
 pub mod request;
 pub mod signal;
 pub mod text_calls;
+pub mod verify;
 
 use branch::{Branch, Step};
 use event::{CancelReason, Event, Outcome, ReceiptLine, Recorded, RunStarted, RunState, WaitFor};
@@ -335,6 +337,20 @@ impl Run {
     pub fn timeout_ms(&self) -> u64 {
         let crew = self.crew.settings.timeout_ms;
         self.started.limits.timeout_seconds.map_or(crew, |limit| (u64::from(limit) * 1000).min(crew))
+    }
+
+    /// The models of an agent, in the order in which they are asked.
+    pub fn models(&self, agent: AgentIx) -> &[Model] {
+        let agent = self.crew.agent(agent);
+        let instead = self.started.forked_from.as_ref().and_then(|fork| fork.models.get(&agent.id));
+        instead.map_or(&agent.models, std::slice::from_ref)
+    }
+
+    /// The model of an agent at a place in their order; the last one past its end, where a fork has fewer than the run
+    /// that it comes from.
+    fn model(&self, agent: AgentIx, place: usize) -> Option<&Model> {
+        let models = self.models(agent);
+        models.get(place).or(models.last())
     }
 
     /// The branch and the state of a call that is wanted or in flight.

@@ -12,6 +12,8 @@ mod sim;
 mod commands;
 #[path = "run/enumeration.rs"]
 mod enumeration;
+#[path = "run/fork.rs"]
+mod fork;
 #[path = "run/groups.rs"]
 mod groups;
 #[path = "run/limits.rs"]
@@ -20,3 +22,5 @@ mod limits;
 mod order;
 #[path = "run/properties.rs"]
 mod properties;
+#[path = "run/verify.rs"]
+mod verify;

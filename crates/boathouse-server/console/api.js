@@ -46,5 +46,7 @@ export const api = {
   answer: (id, answer) => request("POST", `${run(id)}/answer`, answer),
   /** `verb` is `cancel`, `pause` or `resume`. */
   tell: (id, verb) => request("POST", `${run(id)}/${verb}`),
+  /** A new run from this one's last step with no call in flight. */
+  retry: (id) => request("POST", `${run(id)}/retry`),
   events: (id, after) => `${run(id)}/events?after=${after}`,
 };

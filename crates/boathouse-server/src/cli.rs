@@ -1,4 +1,4 @@
-//! The command line: `boathouse run | new | check | test | graph | schema | serve`.
+//! The command line: `boathouse run | new | check | test | graph | schema | serve | runs | replay`.
 //!
 //! Owns what people type and see in a terminal. Answers go to stdout, everything about them (questions, problems,
 //! progress of a shutdown) to stderr. Every command ends with an [`Exit`].
@@ -14,7 +14,9 @@ mod graph;
 mod log;
 mod new;
 mod paint;
+mod replay;
 mod run;
+mod runs;
 mod schema;
 mod serve;
 mod setup;
@@ -31,6 +33,7 @@ Examples:
   boathouse test examples/it-support
   boathouse graph examples/it-support
   boathouse serve examples/it-support --model scripted
+  boathouse runs list
 
 Exit codes:
   0    done: the run completed, the crew has no errors, the server stopped in order
@@ -78,6 +81,10 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Serve crews over HTTP, with a console for the browser
     Serve(serve::ServeArgs),
+    /// List, show, cancel, answer, fork, export and delete runs of a server or a file
+    Runs(runs::RunsArgs),
+    /// Go through a recorded run again, offline, and show the first difference
+    Replay(replay::ReplayArgs),
 }
 
 /// Reads the command line, does what it says, and gives the exit code.
@@ -96,6 +103,12 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Serve(args) => {
             log::start("info").and_then(|()| in_runtime(async move { serve::serve(args).await }))
+        }
+        Command::Runs(args) => {
+            log::start("warn").and_then(|()| in_runtime(async move { runs::runs(args).await }))
+        }
+        Command::Replay(args) => {
+            log::start("warn").and_then(|()| in_runtime(async move { replay::replay(args).await }))
         }
     };
     match done {

@@ -12,17 +12,19 @@ pub(crate) mod console;
 pub(crate) mod crews;
 pub(crate) mod door;
 pub mod error;
+pub(crate) mod forks;
 pub mod go_stream;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub mod input;
 #[doc(hidden)]
 pub mod reading;
+pub(crate) mod logs;
 pub(crate) mod runs;
 pub(crate) mod schemas;
 pub(crate) mod stream;
 
-pub use runs::run_json;
+pub use runs::{row_json, run_json};
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]

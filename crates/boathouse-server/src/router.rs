@@ -7,7 +7,7 @@ use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::error::{Code, Problem};
-use crate::http::{App, console, crews, door, go_stream, health, runs, schemas, stream};
+use crate::http::{App, console, crews, door, forks, go_stream, health, logs, runs, schemas, stream};
 
 /// All routes. Those that load balancers ask stand outside the door's check of host and origin.
 pub fn router(app: App) -> Router {
@@ -21,10 +21,13 @@ pub fn router(app: App) -> Router {
         .route("/v1/runs", get(runs::list))
         .route("/v1/runs/{run}", get(runs::show).delete(runs::delete))
         .route("/v1/runs/{run}/events", get(stream::events))
+        .route("/v1/runs/{run}/log", get(logs::show))
         .route("/v1/runs/{run}/answer", post(runs::answer))
         .route("/v1/runs/{run}/cancel", post(runs::cancel))
         .route("/v1/runs/{run}/pause", post(runs::pause))
         .route("/v1/runs/{run}/resume", post(runs::resume))
+        .route("/v1/runs/{run}/fork", post(forks::fork))
+        .route("/v1/runs/{run}/retry", post(forks::retry))
         .route("/api/crew/stream", any(go_stream::stream))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

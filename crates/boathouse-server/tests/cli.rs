@@ -20,6 +20,8 @@ mod new;
 mod reload;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/runs.rs"]
+mod runs;
 #[path = "cli/scenarios.rs"]
 mod scenarios;
 #[path = "cli/serve.rs"]

@@ -101,11 +101,11 @@ enum Happening {
 }
 
 impl Driver {
-    /// A driver for a run that is not in the journal yet.
+    /// A driver for a run that is not in the journal yet, with its log so far.
     pub(crate) fn begin(
         shared: Arc<Shared>,
         run: Run,
-        first: Recorded,
+        log: Vec<Recorded>,
         clock: Clock,
         feed: Arc<Feed>,
         commands: mpsc::UnboundedReceiver<Ask>,
@@ -114,7 +114,7 @@ impl Driver {
         let period = shared.period.load_full();
         let mut driver = Driver::resume(shared, run, None, period, clock, feed, commands);
         driver.requests.extend(request);
-        driver.batch.push(Arc::new(Stored::new(first)));
+        driver.batch.extend(log.into_iter().map(|recorded| Arc::new(Stored::new(recorded))));
         driver
     }
 

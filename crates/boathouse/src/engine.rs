@@ -23,6 +23,7 @@ use crate::feed::Watch;
 use crate::journal::{Journal, JournalError, RunQuery, RunRow};
 
 mod builder;
+mod fork;
 mod keeper;
 pub(crate) mod period;
 pub(crate) mod requests;
@@ -30,7 +31,8 @@ pub(crate) mod shared;
 mod takeover;
 mod view;
 
-pub use builder::EngineBuilder;
+pub use builder::{EngineBuilder, Recovery};
+pub use fork::{ForkError, ForkPoint, ForkRun};
 pub use requests::{Done, RequestError};
 pub use view::{RunView, WaitView};
 
@@ -229,12 +231,13 @@ impl Engine {
             limits: start.limits,
             on_disconnect: start.on_disconnect,
             verbose: settings.verbose,
+            forked_from: None,
         };
         let clock = Clock::new(Timestamp(0));
         let first = Recorded { seq: Seq(1), at: clock.now(), event: Event::RunStarted(Box::new(started)) };
         let run = Run::begin(id.clone(), crew, &first)
             .map_err(|error| StartError::Journal(JournalError::Corrupt(error.to_string())))?;
-        let begun = self.shared().begin(run, first, clock, deltas, request);
+        let begun = self.shared().begin(run, vec![first], clock, deltas, request);
         let Begun { created, watch } = begun.ok_or(StartError::ShuttingDown)?;
         created.await.map_err(|_| StartError::ShuttingDown)??;
         Ok((id, watch))

@@ -10,7 +10,7 @@ use boathouse_core::message::Reply;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
 
-mod client;
+pub(crate) mod client;
 pub mod openai;
 pub mod pool;
 pub mod registry;

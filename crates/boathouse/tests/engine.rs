@@ -15,6 +15,8 @@ mod cancel;
 mod commands;
 #[path = "engine/durability.rs"]
 mod durability;
+#[path = "engine/forks.rs"]
+mod forks;
 #[path = "engine/isolation.rs"]
 mod isolation;
 #[path = "engine/journal_failures.rs"]

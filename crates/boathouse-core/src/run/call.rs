@@ -91,7 +91,7 @@ pub fn attempt_failed(
     let asked_ms = error.retry_after_ms.unwrap_or(0);
     let left_ms = run.timeout_ms().saturating_sub(run.active_ms);
     let again = error.kind.is_transient() && tries < run.crew.settings.model_attempts && asked_ms < left_ms;
-    let backup = model.model + 1 < run.crew.agent(branch.agent).models.len();
+    let backup = model.model + 1 < run.models(branch.agent).len();
     let next = if again {
         let pause = backoff_ms(run, call, model.attempt, tries).max(asked_ms);
         NextAttempt::Again { at: now.plus_millis(pause) }

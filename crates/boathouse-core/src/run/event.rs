@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::crew::{Effect, Model};
-use crate::ids::{AgentId, BranchId, CallId, Seq, ThreadId, Timestamp, WaitId};
+use crate::ids::{AgentId, BranchId, CallId, RunId, Seq, ThreadId, Timestamp, WaitId};
 use crate::message::{Message, Reply, ToolCall, ToolResult, Usage};
 
 /// The version of this format.
@@ -268,6 +268,21 @@ pub struct RunStarted {
     /// Whether the run is to be logged in full.
     #[serde(default)]
     pub verbose: bool,
+    /// The run whose first events these are a copy of, if it was forked from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkedFrom>,
+}
+
+/// Where a fork comes from. Its log holds copies, so it does not need that run any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkedFrom {
+    /// The run.
+    pub run: RunId,
+    /// Events up to this one are that run's, but for what the fork was to change.
+    pub seq: Seq,
+    /// Agents that ask another model from there on, without a backup.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<AgentId, Model>,
 }
 
 /// Limits of one request. They only tighten the crew's.

@@ -39,7 +39,7 @@ pub fn build(run: &Run, call: CallId) -> Option<ModelRequest> {
         crew: crew.clone(),
         agent: agent.id.clone(),
         agent_call: branch.replies_of(branch.agent) + 1,
-        model: agent.models.get(model_call.model)?.clone(),
+        model: run.model(branch.agent, model_call.model)?.clone(),
         parameters: agent.parameters.clone(),
         system: system::prompt(run, branch, agent),
         messages: messages::build(crew, branch, agent, !tools.is_empty()),

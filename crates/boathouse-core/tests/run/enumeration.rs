@@ -8,7 +8,7 @@ use super::crews::*;
 use super::sim::*;
 
 /// How a run ended, without what depends on the order of events.
-fn end(sim: &Sim) -> (Outcome, Vec<String>) {
+pub fn end(sim: &Sim) -> (Outcome, Vec<String>) {
     (sim.outcome().clone(), sim.history())
 }
 
@@ -26,7 +26,7 @@ fn every_order(sim: &Sim, each: &mut impl FnMut(&Sim)) {
 }
 
 /// Answers what the run asks, the same each time, until it ends.
-fn answered(mut sim: Sim) -> Sim {
+pub fn answered(mut sim: Sim) -> Sim {
     for _ in 0..100 {
         sim = sim.go();
         let Some(open) = sim.run.waits().first().cloned() else { return sim };
@@ -42,7 +42,7 @@ fn answered(mut sim: Sim) -> Sim {
     panic!("the run asks without end");
 }
 
-fn group_crew() -> (Crew, Script) {
+pub fn group_crew() -> (Crew, Script) {
     let said = script([
         ("desk", vec![text("everyone [ALL]")]),
         ("a", vec![tools("", &[("Look", r#"{"what":"1"}"#)]), text("a")]),
@@ -54,7 +54,7 @@ fn group_crew() -> (Crew, Script) {
 }
 
 /// Rounds, a wait, a hand-off and a second agent with a `once` tool.
-fn line_crew() -> (Crew, Script) {
+pub fn line_crew() -> (Crew, Script) {
     let mut a = agent("a");
     a.tools = vec![LOOK, PUT];
     a.wait_for_signal = true;

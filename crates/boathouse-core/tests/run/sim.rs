@@ -52,7 +52,7 @@ pub fn script<const N: usize>(lines: [(&str, Vec<Said>); N]) -> Script {
 }
 
 /// A run, its log, and what the world answers it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Sim {
     pub run: Run,
     pub log: Vec<Recorded>,
@@ -81,6 +81,7 @@ impl Sim {
             limits: RunLimits::default(),
             on_disconnect: OnDisconnect::Continue,
             verbose: false,
+            forked_from: None,
         };
         change(&mut started);
         let now = Timestamp(1_000_000);

@@ -19,7 +19,7 @@ use super::{crews, paint};
 
 mod ask;
 mod show;
-mod transcript;
+pub(crate) mod transcript;
 
 use show::{Format, Show};
 use transcript::agent_name;
@@ -279,7 +279,7 @@ impl Live<'_> {
                 );
             }
             JournalChoice::File(file) => paint::hint(format!(
-                "run {} is kept in {}; serve that file to answer it",
+                "`boathouse runs answer {} --journal {} \"...\"` answers it, or a server on that file",
                 view.id,
                 file.display()
             )),

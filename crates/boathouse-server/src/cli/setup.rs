@@ -1,12 +1,12 @@
 //! The engine as the command line wants it: all built-in tools and providers, one journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use boathouse::core::crew::check::Catalog;
 use boathouse::crew_dir::Loaded;
-use boathouse::engine::{Engine, StartError};
+use boathouse::engine::{Engine, Recovery, StartError};
 use boathouse::journal::sqlite::SqliteJournal;
 use boathouse::journal::{Journal, JournalError, Retention};
 use boathouse::provider::Providers;
@@ -73,6 +73,13 @@ impl Parts {
         Catalog { tools: self.tools.specs(), providers: self.providers.names() }
     }
 
+    /// An engine on a file that exists, which goes on only with runs that it is told to, and forgets none by itself.
+    pub(crate) async fn open(self, file: &Path) -> Result<Engine, Failure> {
+        let journal = SqliteJournal::open(file).await.map_err(cannot_open)?;
+        let builder = Engine::builder().providers(self.providers).tools(self.tools).journal(journal);
+        builder.retention(None).recovery(Recovery::WhenAsked).start().await.map_err(cannot_open)
+    }
+
     /// An engine that serves the crews. Runs that a crash or a stop interrupted go on, which is told.
     pub(crate) async fn start(
         self,
@@ -101,6 +108,11 @@ impl Parts {
         }
         builder.start().await.map_err(cannot_keep)
     }
+}
+
+/// A journal file that cannot be opened.
+fn cannot_open(error: JournalError) -> Failure {
+    Failure::new(error).hint("leave --journal out to ask the server that has it open, at --server URL")
 }
 
 fn cannot_keep(error: JournalError) -> Failure {

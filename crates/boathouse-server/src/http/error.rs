@@ -75,6 +75,12 @@ codes! {
     RunEnded = "run_ended", 409, "The run has ended";
     /// The run has not ended.
     RunNotEnded = "run_not_ended", 409, "The run has not ended";
+    /// The run completed, so there is nothing to try again.
+    RunCompleted = "run_completed", 409, "The run completed";
+    /// No run can begin after that event.
+    NotAStep = "not_a_step", 409, "No run can begin there";
+    /// A retry would make calls again that may be made only once.
+    WouldRepeat = "would_repeat", 409, "Calls would be made twice";
     /// The run waits for no answer.
     NotWaiting = "not_waiting", 409, "The run waits for no answer";
     /// The run has no such wait.

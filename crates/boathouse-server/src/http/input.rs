@@ -211,10 +211,15 @@ impl Fields {
 
     /// Takes an object.
     pub fn object(&mut self, name: &str) -> Result<Map<String, Value>, Problem> {
+        Ok(self.optional_object(name)?.unwrap_or_default())
+    }
+
+    /// Takes an object; `None` where there is none.
+    pub fn optional_object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Problem> {
         let at = self.at(name);
         match self.take(name) {
-            None => Ok(Map::new()),
-            Some(Value::Object(map)) => Ok(map),
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
             Some(_) => Err(invalid(&at, "must be an object")),
         }
     }

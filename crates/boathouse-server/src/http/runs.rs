@@ -70,9 +70,16 @@ struct RunBody<'a> {
     usage: Usage,
     waits: &'a [WaitView],
     metadata: &'a BTreeMap<String, Value>,
+    forked_from: Option<ForkedFromBody<'a>>,
     seq: Seq,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ForkedFromBody<'a> {
+    run: &'a RunId,
+    seq: Seq,
 }
 
 #[derive(Serialize)]
@@ -102,6 +109,7 @@ fn run_body(view: &RunView) -> RunBody<'_> {
         usage: view.usage,
         waits: &view.waits,
         metadata: &view.metadata,
+        forked_from: view.forked_from.as_ref().map(|from| ForkedFromBody { run: &from.run, seq: from.seq }),
         seq: view.seq,
         created_at: view.created_at,
         updated_at: view.updated_at,
@@ -122,7 +130,7 @@ fn run_body(view: &RunView) -> RunBody<'_> {
     body
 }
 
-fn answer_with(status: StatusCode, view: &RunView) -> Response {
+pub(crate) fn answer_with(status: StatusCode, view: &RunView) -> Response {
     (status, Json(run_body(view))).into_response()
 }
 
@@ -131,7 +139,7 @@ async fn view(app: &App, run: &RunId) -> Result<RunView, Problem> {
 }
 
 /// The run as it was at an event, or as it is now.
-async fn view_at(app: &App, run: &RunId, at: Option<Seq>) -> Result<RunView, Problem> {
+pub(crate) async fn view_at(app: &App, run: &RunId, at: Option<Seq>) -> Result<RunView, Problem> {
     let view = match at {
         Some(seq) => app.engine().run_at(run, seq).await?,
         None => app.engine().run(run).await?,
@@ -221,7 +229,7 @@ async fn begin(
 }
 
 /// What becomes of a run, unless the server shuts down first: the run then goes on at the next start.
-async fn while_serving(
+pub(crate) async fn while_serving(
     app: &App,
     outcome: impl Future<Output = Result<RunView, CommandError>>,
 ) -> Result<RunView, Problem> {
@@ -247,12 +255,18 @@ pub fn read_start(crew: String, body: &[u8]) -> Result<StartRun, Problem> {
         vars: read_vars(fields.object("vars")?)?,
         metadata: metadata.into_iter().collect(),
         limits: read_limits(fields.object("limits")?)?,
-        on_disconnect: match fields.text("on_disconnect")?.as_deref() {
-            None | Some("continue") => OnDisconnect::Continue,
-            Some("cancel") => OnDisconnect::Cancel,
-            Some(_) => return Err(invalid("on_disconnect", "must be `continue` or `cancel`")),
-        },
+        on_disconnect: read_on_disconnect(&mut fields)?.unwrap_or_default(),
     })
+}
+
+/// Reads what happens when nobody watches any more.
+pub(crate) fn read_on_disconnect(fields: &mut Fields) -> Result<Option<OnDisconnect>, Problem> {
+    match fields.text("on_disconnect")?.as_deref() {
+        None => Ok(None),
+        Some("continue") => Ok(Some(OnDisconnect::Continue)),
+        Some("cancel") => Ok(Some(OnDisconnect::Cancel)),
+        Some(_) => Err(invalid("on_disconnect", "must be `continue` or `cancel`")),
+    }
 }
 
 /// Reads `[{role, content, agent?}]`, oldest first.
@@ -296,7 +310,7 @@ fn read_vars(map: Map<String, Value>) -> Result<BTreeMap<String, String>, Proble
     Ok(vars)
 }
 
-fn read_limits(map: Map<String, Value>) -> Result<RunLimits, Problem> {
+pub(crate) fn read_limits(map: Map<String, Value>) -> Result<RunLimits, Problem> {
     let known = ["max_handoffs", "max_rounds", "timeout_seconds"];
     let mut fields = Fields::of(Value::Object(map), "limits", &known)?;
     Ok(RunLimits {
@@ -336,11 +350,12 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Jso
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| cursor(row.created_at, &row.run));
-    let rows: Vec<Value> = rows.iter().map(row_body).collect();
+    let rows: Vec<Value> = rows.iter().map(row_json).collect();
     Ok(Json(json!({"runs": rows, "next": next})))
 }
 
-fn row_body(row: &RunRow) -> Value {
+/// A run as the API lists it.
+pub fn row_json(row: &RunRow) -> Value {
     json!({
         "id": row.run,
         "crew": row.crew,

@@ -88,6 +88,12 @@ async fn cancel_shows_what_became_of_every_call() {
     assert!(page.text("table.receipt tbody").await.starts_with("Waitermodel call"));
     assert!(page.text(".turn .note").await.starts_with("The reply was cut"));
     assert_eq!(page.count("#cancel:not([hidden])").await, 0);
+
+    let before = page.run("location.hash").await;
+    page.click("#retry").await;
+    page.until("document.querySelector('.text.live')?.textContent === 'It begins'").await;
+    assert_ne!(page.run("location.hash").await, before, "a try is a run of its own");
+    assert_eq!(page.count("#retry:not([hidden])").await, 0);
     end(world, page).await;
 }
 

@@ -80,7 +80,7 @@ fn a_paused_run_is_kept_where_the_journal_says() {
     let args = ["run", "desk", "hello", "--model", "scripted", "--journal", "runs.db"];
     let run = done(&mut crew.boathouse(&args), "");
     assert_eq!(run.code, 3);
-    assert!(run.stderr.contains("is kept in runs.db"), "{}", run.stderr);
+    assert!(run.stderr.contains("--journal runs.db"), "{}", run.stderr);
     assert!(crew.dir.path().join("runs.db").exists());
 }
 

@@ -4,6 +4,7 @@
 mod cancel;
 mod console;
 mod door;
+mod forks;
 #[path = "../support/gate.rs"]
 mod gate;
 mod go_endpoint;

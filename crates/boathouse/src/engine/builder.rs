@@ -24,6 +24,17 @@ pub struct EngineBuilder {
     cancel_grace: Duration,
     disconnect_grace: Duration,
     retention: Option<Retention>,
+    recovery: Recovery,
+}
+
+/// Which runs of the journal go on that nobody drives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// All that are not at rest, by themselves.
+    #[default]
+    ByItself,
+    /// Those that are told something.
+    WhenAsked,
 }
 
 impl EngineBuilder {
@@ -36,6 +47,7 @@ impl EngineBuilder {
             cancel_grace: Duration::from_secs(5),
             disconnect_grace: Duration::from_secs(5),
             retention: Some(Retention::default()),
+            recovery: Recovery::default(),
         }
     }
 
@@ -86,7 +98,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on.
+    /// Which runs go on that a crash or a stop has interrupted. Default: all of them.
+    pub fn recovery(mut self, recovery: Recovery) -> EngineBuilder {
+        self.recovery = recovery;
+        self
+    }
+
+    /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on, unless
+    /// [`EngineBuilder::recovery`] says otherwise.
     pub async fn start(self) -> Result<Engine, JournalError> {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::new()));
         let shared =
@@ -95,10 +114,12 @@ impl EngineBuilder {
         for crew in self.crews {
             engine.add_crew(crew).await?;
         }
-        for run in engine.shared().journal.unfinished().await? {
-            engine.shared().recover(run, Recover::First);
+        if self.recovery == Recovery::ByItself {
+            for run in engine.shared().journal.unfinished().await? {
+                engine.shared().recover(run, Recover::First);
+            }
         }
-        engine.shared().keep(self.retention);
+        engine.shared().keep(self.retention, self.recovery);
         Ok(engine)
     }
 }

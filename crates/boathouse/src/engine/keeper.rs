@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::journal::{JournalError, Retention};
 
+use super::builder::Recovery;
 use super::period::Period;
 use super::shared::{Recover, Shared};
 
@@ -29,7 +30,7 @@ pub(super) fn lasts(lease: Duration) -> Duration {
 
 impl Shared {
     /// Starts what keeps the engine going beside its runs; it ends when it is told to, or drivers are interrupted.
-    pub(super) fn keep(self: &Arc<Self>, retention: Option<Retention>) {
+    pub(super) fn keep(self: &Arc<Self>, retention: Option<Retention>, recovery: Recovery) {
         if !self.journal.is_durable() {
             return;
         }
@@ -38,8 +39,10 @@ impl Shared {
         if let Some(lease) = lease {
             self.spawn_keeper(async move { shared.beat(lease).await });
         }
-        let shared = self.clone();
-        self.spawn_keeper(async move { shared.scan(lease.map_or(SCAN, |lease| lease / 3)).await });
+        if recovery == Recovery::ByItself {
+            let shared = self.clone();
+            self.spawn_keeper(async move { shared.scan(lease.map_or(SCAN, |lease| lease / 3)).await });
+        }
         let shared = self.clone();
         if let Some(retention) = retention {
             self.spawn_keeper(async move { shared.prune(retention).await });

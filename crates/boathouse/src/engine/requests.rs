@@ -58,7 +58,7 @@ impl Drop for OpenRequest {
 }
 
 /// What is known of a request before it is carried out.
-enum Known {
+pub(super) enum Known {
     Done(Done),
     New(OpenRequest),
 }
@@ -101,7 +101,10 @@ impl Engine {
         Ok(self.done(&key, false).await?)
     }
 
-    async fn known<E: From<RequestError> + From<JournalError>>(&self, key: RequestKey) -> Result<Known, E> {
+    pub(super) async fn known<E: From<RequestError> + From<JournalError>>(
+        &self,
+        key: RequestKey,
+    ) -> Result<Known, E> {
         // Opened first: what was carried out by then is in the journal.
         let open = self.shared().open_request(key).ok_or(RequestError::InProgress)?;
         match self.shared().journal.request(&open.key.scope, &open.key.key).await? {
@@ -111,7 +114,7 @@ impl Engine {
         }
     }
 
-    async fn done(&self, key: &RequestKey, replayed: bool) -> Result<Done, JournalError> {
+    pub(super) async fn done(&self, key: &RequestKey, replayed: bool) -> Result<Done, JournalError> {
         let kept = self.shared().journal.request(&key.scope, &key.key).await?;
         let lost =
             || JournalError::Corrupt("a request that was carried out is not in the journal".to_owned());

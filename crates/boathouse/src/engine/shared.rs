@@ -214,11 +214,11 @@ impl Shared {
         true
     }
 
-    /// Starts a run's driver; tells when the run is in the journal. With `deltas` the run is watched from its first event.
+    /// Starts a run's driver with the log so far; tells when the run is in the journal. With `deltas` the run is watched from its first event.
     pub(super) fn begin(
         self: &Arc<Self>,
         run: Run,
-        first: Recorded,
+        log: Vec<Recorded>,
         clock: Clock,
         deltas: Option<bool>,
         request: Option<OpenRequest>,
@@ -228,7 +228,7 @@ impl Shared {
         let (feed, commands) = self.table().enter(&id)?;
         let watch =
             deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
-        let mut driver = Driver::begin(self.clone(), run, first, clock, feed.clone(), commands, request);
+        let mut driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request);
         let shared = self.clone();
         self.drivers.spawn(async move {
             let stopped = driver.drive(Some(created)).await;

@@ -122,7 +122,7 @@ impl Shared {
     }
 
     /// The crew that a run began with: one that is served, in use, or compiled again from the journal.
-    async fn version(&self, hash: &Arc<str>, name: &str) -> Result<Arc<Crew>, JournalError> {
+    pub(super) async fn version(&self, hash: &Arc<str>, name: &str) -> Result<Arc<Crew>, JournalError> {
         let served = self.settings.crew(name).filter(|crew| crew.hash == *hash);
         if let Some(crew) = served.or_else(|| self.version_in_use(hash)) {
             return Ok(crew);

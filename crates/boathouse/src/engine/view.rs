@@ -6,7 +6,7 @@ use std::sync::Arc;
 use boathouse_core::Run;
 use boathouse_core::ids::{AgentId, RunId, Seq, ThreadId, Timestamp, WaitId};
 use boathouse_core::message::Usage;
-use boathouse_core::run::event::{Outcome, RunState, WaitFor};
+use boathouse_core::run::event::{ForkedFrom, Outcome, RunState, WaitFor};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,6 +33,8 @@ pub struct RunView {
     pub waits: Vec<WaitView>,
     /// The caller's own labels.
     pub metadata: BTreeMap<String, Value>,
+    /// The run that it was forked from, if it was.
+    pub forked_from: Option<ForkedFrom>,
     /// Its last event.
     pub seq: Seq,
     /// When it began.
@@ -76,6 +78,7 @@ impl RunView {
             usage: run.usage(),
             waits: waits.collect(),
             metadata: started.metadata.clone(),
+            forked_from: started.forked_from.clone(),
             seq: run.seq(),
             created_at: run.created_at(),
             updated_at: run.last_at(),

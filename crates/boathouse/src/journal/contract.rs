@@ -76,6 +76,7 @@ pub fn started(at: Timestamp, input: &str) -> Arc<Stored> {
         limits: RunLimits::default(),
         on_disconnect: OnDisconnect::Continue,
         verbose: false,
+        forked_from: None,
     }));
     Arc::new(Stored::new(Recorded { seq: Seq(1), at, event }))
 }

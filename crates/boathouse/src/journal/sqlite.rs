@@ -5,6 +5,7 @@
 //! A few other connections read. Events of runs at work are also kept in memory, so that their readers need no query.
 
 mod batch;
+mod blobs;
 mod chores;
 mod lock;
 mod recent;
@@ -27,6 +28,7 @@ use super::{
     Append, DoneRequest, Journal, JournalError, Lease, NewRun, REQUESTS_KEPT, Retention, RunQuery, RunRow,
     Stored, follows, long_ago,
 };
+use blobs::Whole;
 use chores::{Chore, free, now};
 use lock::ServerLock;
 use recent::Recent;
@@ -141,14 +143,16 @@ impl Journal for SqliteJournal {
             return Err(JournalError::Conflict(new.run));
         }
         let lease = Lease { epoch: 1, id: uuid::Uuid::now_v7() };
-        self.write(|done| Write::Create { new, lease, holder: self.process.clone(), done }).await
+        let cuts = blobs::cut_all(&new.events);
+        self.write(|done| Write::Create { new, cuts, lease, holder: self.process.clone(), done }).await
     }
 
     async fn append(&self, append: Append) -> Result<(), JournalError> {
         let after = append.events.first().and_then(|first| first.recorded.seq.0.checked_sub(1));
         match after {
             Some(after) if after <= MAX_SEQ && follows(&append.events, Seq(after)) => {
-                self.write(|done| Write::Append { append, after: Seq(after), done }).await
+                let cuts = blobs::cut_all(&append.events);
+                self.write(|done| Write::Append { append, cuts, after: Seq(after), done }).await
             }
             Some(_) | None => Err(JournalError::Conflict(append.run)),
         }
@@ -169,7 +173,12 @@ impl Journal for SqliteJournal {
             return Ok(Vec::new());
         }
         let rows = sqlx::query(
-            "SELECT json FROM events WHERE run = (SELECT key FROM runs WHERE id = $1) AND seq > $2 ORDER BY seq LIMIT $3",
+            "SELECT e.json, e.seq, p.place, b.text
+                FROM (SELECT run, seq, json FROM events
+                    WHERE run = (SELECT key FROM runs WHERE id = $1) AND seq > $2 ORDER BY seq LIMIT $3) e
+                LEFT JOIN blob_places p ON (p.run, p.seq) = (e.run, e.seq)
+                LEFT JOIN blobs b ON b.key = p.blob
+                ORDER BY e.seq, p.place",
         )
         .bind(run.as_str())
         .bind(after.0.cast_signed())
@@ -177,21 +186,18 @@ impl Journal for SqliteJournal {
         .fetch_all(readers)
         .await
         .map_err(schema::error)?;
-        rows.iter()
+        rows.chunk_by(|row, next| same_event(row, next))
             .zip(after.0 + 1..)
-            .map(|(row, seq)| {
-                let json = row.try_get::<Vec<u8>, _>(0).map_err(schema::error)?;
-                match Stored::from_json(json) {
-                    Ok(event) if event.recorded.seq == Seq(seq) => Ok(Arc::new(event)),
-                    Ok(event) => Err(JournalError::Corrupt(format!(
-                        "run {run} has event {} where event {seq} should be",
-                        event.recorded.seq
-                    ))),
-                    Err(JournalError::Corrupt(why)) => {
-                        Err(JournalError::Corrupt(format!("event {seq} of run {run}: {why}")))
-                    }
-                    Err(other) => Err(other),
+            .map(|(rows, seq)| match whole_json(rows).and_then(Stored::from_json) {
+                Ok(event) if event.recorded.seq == Seq(seq) => Ok(Arc::new(event)),
+                Ok(event) => Err(JournalError::Corrupt(format!(
+                    "run {run} has event {} where event {seq} should be",
+                    event.recorded.seq
+                ))),
+                Err(JournalError::Corrupt(why)) => {
+                    Err(JournalError::Corrupt(format!("event {seq} of run {run}: {why}")))
                 }
+                Err(other) => Err(other),
             })
             .collect()
     }
@@ -395,6 +401,27 @@ fn to_row(row: &SqliteRow, first: usize) -> Result<RunRow, JournalError> {
         updated_at: Timestamp(number(7)?),
         run,
     })
+}
+
+/// Whether two rows with long texts are of one event.
+fn same_event(row: &SqliteRow, next: &SqliteRow) -> bool {
+    let seq = |row: &SqliteRow| row.try_get::<i64, _>(1).ok();
+    seq(row) == seq(next)
+}
+
+/// The JSON of an event, from the rows of its long texts, or its one row without any.
+fn whole_json(rows: &[SqliteRow]) -> Result<Vec<u8>, JournalError> {
+    let bytes =
+        |row: &SqliteRow, column: usize| row.try_get::<Option<Vec<u8>>, _>(column).map_err(schema::error);
+    let lost = || JournalError::Corrupt("one of its texts is missing".to_owned());
+    let first = rows.first().ok_or_else(lost)?;
+    let mut whole = Whole::new(bytes(first, 0)?.ok_or_else(lost)?);
+    for row in rows {
+        if let Some(place) = row.try_get::<Option<i64>, _>(2).map_err(schema::error)? {
+            whole.put(usize::try_from(place).map_err(|_| lost())?, &bytes(row, 3)?.ok_or_else(lost)?)?;
+        }
+    }
+    Ok(whole.end())
 }
 
 fn to_state(word: &str) -> Option<RunState> {

@@ -121,6 +121,7 @@ fn run(crew: Crew, at: &str, history: Vec<Message>) -> Run {
         limits: RunLimits::default(),
         on_disconnect: OnDisconnect::Continue,
         verbose: false,
+        forked_from: None,
     };
     let first = Recorded { seq: Seq(1), at: Timestamp(0), event: Event::RunStarted(Box::new(started)) };
     Run::begin(RunId::from("run"), Arc::new(crew), &first).expect("the log begins well")

@@ -11,6 +11,7 @@ use boathouse_core::ids::RunId;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::blobs::{Cut, LongText};
 use super::chores::{free, now};
 use super::writer::Write;
 use super::{concat_row, to_row};
@@ -57,6 +58,16 @@ const OTHERS: &str = concat_row!(
         FROM json_each($2, '$.requests') q JOIN runs r ON r.id = q.value->>3
         WHERE (r.epoch, r.lease, r.seq) = (q.value->>4, q.value->>5, q.value->>6)
         ON CONFLICT DO UPDATE SET body = excluded.body, run = excluded.run, seq = excluded.seq, at = excluded.at;
+    INSERT INTO blobs (hash, text)
+        SELECT t.value->>6, CAST(substr($3, (t.value->>5 >> 32) + 1, t.value->>5 & 4294967295) AS TEXT)
+        FROM json_each($2, '$.texts') t JOIN runs r ON r.id = t.value->>0
+        WHERE (r.epoch, r.lease, r.seq) = (t.value->>1, t.value->>2, t.value->>3)
+            AND NOT EXISTS (SELECT 1 FROM blobs b WHERE b.hash = t.value->>6)
+        ON CONFLICT (hash) DO NOTHING;
+    INSERT INTO blob_places (run, seq, place, blob)
+        SELECT r.key, t.value->>4, t.value->>7, b.key
+        FROM json_each($2, '$.texts') t JOIN runs r ON r.id = t.value->>0 JOIN blobs b ON b.hash = t.value->>6
+        WHERE (r.epoch, r.lease, r.seq) = (t.value->>1, t.value->>2, t.value->>3);
     SELECT 2, d.key FROM json_each($2, '$.deletes') d JOIN runs r ON r.id = d.value;
     DELETE FROM runs WHERE id IN (SELECT d.value FROM json_each($2, '$.deletes') d);
     UPDATE runs SET epoch = epoch + 1, lease = c.value->>1, holder = c.value->>2
@@ -176,15 +187,17 @@ impl Arguments {
         let mut appends = Array::default();
         let (mut crews, mut creates) = (Array::default(), Array::default());
         let (mut deletes, mut claims) = (Array::default(), Array::default());
-        let mut requests = Array::default();
+        let (mut requests, mut texts) = (Array::default(), Array::default());
         for (place, write) in writes.iter().enumerate() {
             places.unless_told.push(match write {
-                Write::Append { append, after, .. } => {
+                Write::Append { append, cuts, after, .. } => {
                     places.appends.push(place);
                     let array = appends.next();
                     head(array, &append.run, append.lease, after.0, &append.events, append.state.as_str());
-                    pieces(array, &append.events, &mut events);
+                    pieces(array, &append.events, cuts, &mut events);
                     array.push(']');
+                    let fence = (&append.run, append.lease, after.0);
+                    long_texts(&mut texts, fence, after.0, cuts, &mut events);
                     for request in &append.requests {
                         let last = after.0 + append.events.len() as u64;
                         keep_request(
@@ -199,11 +212,11 @@ impl Arguments {
                     }
                     Outcome::Written
                 }
-                Write::Create { new, lease, holder, .. } => {
+                Write::Create { new, cuts, lease, holder, .. } => {
                     places.creates.push(place);
                     let array = creates.next();
                     head(array, &new.run, *lease, 0, &new.events, new.state.as_str());
-                    pieces(array, &new.events, &mut events);
+                    pieces(array, &new.events, cuts, &mut events);
                     for field in [new.crew.as_str(), &new.crew_hash, new.thread.as_str()] {
                         array.push(',');
                         text(array, field);
@@ -222,6 +235,8 @@ impl Arguments {
                         keep_request(requests.next(), request, &new.run, *lease, last, last, &new.events);
                     }
                     array.push(']');
+                    let fence = (&new.run, *lease, new.events.len() as u64);
+                    long_texts(&mut texts, fence, 0, cuts, &mut events);
                     Outcome::Written
                 }
                 Write::Claim { run, lease, holder, .. } => {
@@ -251,12 +266,14 @@ impl Arguments {
                 Write::Chore { .. } | Write::Close => Outcome::Written,
             });
         }
-        let only_appends = places.appends.len() == writes.len() && requests.0.is_empty();
+        let only_appends =
+            places.appends.len() == writes.len() && requests.0.is_empty() && texts.0.is_empty();
         let others = (!only_appends).then(|| {
             let (crews, creates) = (crews.end(), creates.end());
             let (deletes, claims, requests) = (deletes.end(), claims.end(), requests.end());
+            let texts = texts.end();
             format!(
-                "{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims},\"requests\":{requests}}}"
+                "{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims},\"requests\":{requests},\"texts\":{texts}}}"
             )
         });
         Arguments { appends: appends.end(), others, events, places }
@@ -314,14 +331,46 @@ fn keep_request(
     let _ = write!(array, ",{epoch},\"{}\",{if_at},{seq},{at}]", lease.id.as_simple());
 }
 
-/// Where each event begins in `$3`, and its length, in one number each.
-fn pieces(array: &mut String, stored: &[Arc<Stored>], events: &mut Vec<u8>) {
+/// Where each event begins in `$3`, and its length, in one number each. Events with long texts go without them.
+fn pieces(array: &mut String, stored: &[Arc<Stored>], cuts: &[(usize, Cut)], events: &mut Vec<u8>) {
+    let mut cuts = cuts.iter().peekable();
     for (number, event) in stored.iter().enumerate() {
         array.push(if number == 0 { '[' } else { ',' });
-        let _ = write!(array, "{}", (events.len() << 32) | event.json.len());
-        events.extend_from_slice(&event.json);
+        let json: &[u8] = match cuts.next_if(|(of, _)| *of == number) {
+            Some((_, cut)) => &cut.short,
+            None => &event.json,
+        };
+        let _ = write!(array, "{}", piece(json, events));
     }
     array.push(']');
+}
+
+/// Appends a piece to `$3`; where it begins and its length, in one number.
+fn piece(bytes: &[u8], events: &mut Vec<u8>) -> usize {
+    let begin = events.len();
+    events.extend_from_slice(bytes);
+    (begin << 32) | bytes.len()
+}
+
+/// The long texts of events that follow the event `after`, for a run that has the lease and the event `if_at` then.
+fn long_texts(
+    array: &mut Array,
+    (run, lease, if_at): (&RunId, Lease, u64),
+    after: u64,
+    cuts: &[(usize, Cut)],
+    events: &mut Vec<u8>,
+) {
+    let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
+    for (number, cut) in cuts {
+        let seq = after + 1 + *number as u64;
+        for LongText { place, hash, text: long } in &cut.texts {
+            let array = array.next();
+            array.push('[');
+            text(array, run.as_str());
+            let (lease, piece) = (lease.id.as_simple(), piece(long, events));
+            let _ = write!(array, ",{epoch},\"{lease}\",{if_at},{seq},{piece},\"{hash}\",{place}]");
+        }
+    }
 }
 
 fn text(array: &mut String, text: &str) {

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Outcome, Transactions};
+use super::blobs::Cut;
 use super::chores::Chore;
 use super::recent::Recent;
 use super::schema;
@@ -32,6 +33,8 @@ type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 pub(super) enum Write {
     Create {
         new: NewRun,
+        /// Those of its events that have long texts.
+        cuts: Vec<(usize, Cut)>,
         lease: Lease,
         /// The process that holds the run.
         holder: Arc<str>,
@@ -40,6 +43,7 @@ pub(super) enum Write {
     /// The events are numbered from `after` + 1.
     Append {
         append: Append,
+        cuts: Vec<(usize, Cut)>,
         after: Seq,
         done: Done<()>,
     },

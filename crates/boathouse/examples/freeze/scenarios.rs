@@ -1,0 +1,399 @@
+//! The scenarios whose logs are kept. A new kind of event gets one here.
+
+use boathouse::core::run::event::Answer;
+use boathouse::core::run::fork::Edits;
+
+/// A crew, what its models say, and what happens.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// A folder of the repository, instead of `crew` and `script`; its models are scripted.
+    pub(crate) example: Option<&'static str>,
+    pub(crate) crew: &'static str,
+    pub(crate) script: &'static str,
+    pub(crate) input: &'static str,
+    pub(crate) steps: &'static [Step],
+}
+
+/// Something that happens to a run from outside.
+pub(crate) enum Step {
+    /// The log has so many events of this kind.
+    Until(&'static str, usize),
+    /// The run ends or waits.
+    Rest,
+    Answer(&'static str),
+    Rerun,
+    Done(&'static str),
+    Fail,
+    Pause,
+    Resume,
+    /// With its receipt.
+    Cancel,
+    /// The process goes away in the middle, and another one goes on.
+    Crash,
+    /// The last run is forked; what follows is about the new one.
+    Fork(fn() -> Edits),
+    Retry,
+}
+
+const fn crew(
+    name: &'static str,
+    crew: &'static str,
+    script: &'static str,
+    steps: &'static [Step],
+) -> Scenario {
+    Scenario { name, example: None, crew, script, input: "hello", steps }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "it-support-asks-twice",
+            example: Some("examples/it-support"),
+            crew: "",
+            script: "",
+            input: "My computer is slow",
+            steps: &[Step::Answer("no idea"), Step::Rest, Step::Cancel],
+        },
+        crew("rounds-and-hand-offs", LINE, LINE_SCRIPT, &[Step::Answer("the second one")]),
+        crew("crash-in-a-model-call", SLOW, SLOW_SCRIPT, &[Step::Until("call_started", 1), Step::Crash]),
+        crew(
+            "unknown-outcome-done",
+            SEND,
+            SEND_SCRIPT,
+            &[Step::Until("call_started", 2), Step::Crash, Step::Done("sent after all")],
+        ),
+        crew("unknown-outcome-rerun", QUICK, QUICK_SCRIPT, &[Step::Rerun, Step::Fail]),
+        crew("cancel-with-receipt", WORK, WORK_SCRIPT, &[Step::Until("call_started", 4), Step::Cancel]),
+        crew(
+            "retry-after-cancel",
+            SEND,
+            SEND_SCRIPT,
+            &[Step::Until("call_started", 2), Step::Cancel, Step::Retry, Step::Done("it was sent")],
+        ),
+        crew(
+            "pause-and-resume",
+            SLOW,
+            SLOW_SCRIPT,
+            &[Step::Until("call_started", 1), Step::Pause, Step::Rest, Step::Resume],
+        ),
+        crew("failure-with-backup", BACKUP, BACKUP_SCRIPT, &[]),
+        crew("model-failed", BACKUP, FAILED_SCRIPT, &[]),
+        crew("group-of-every-end", GROUP, GROUP_SCRIPT, &[]),
+        crew("group-first", FIRST, FIRST_SCRIPT, &[]),
+        crew("group-fails-fast", FAIL_FAST, FAIL_FAST_SCRIPT, &[]),
+        crew("group-times-out", TIMES_OUT, FIRST_SCRIPT, &[]),
+        crew("out-of-time", OUT_OF_TIME, SLOW_SCRIPT, &[]),
+        crew("too-many-hand-offs", PING_PONG, PING_PONG_SCRIPT, &[]),
+        crew("too-many-rounds", ROUNDS, ROUNDS_SCRIPT, &[]),
+        crew("transfer-by-tool", TRANSFER, TRANSFER_SCRIPT, &[]),
+        crew("tools-by-text", BY_TEXT, BY_TEXT_SCRIPT, &[]),
+        crew(
+            "history-is-trimmed",
+            TRIMMED,
+            TRIMMED_SCRIPT,
+            &[Step::Answer("one"), Step::Answer("two"), Step::Answer("three")],
+        ),
+        crew(
+            "fork-with-edits",
+            LINE,
+            LINE_SCRIPT,
+            &[Step::Answer("the first one"), Step::Rest, Step::Fork(another_answer)],
+        ),
+    ]
+}
+
+fn another_answer() -> Edits {
+    Edits {
+        answer: Some((None, Answer::Text { text: "rather the second one".to_owned() })),
+        ..Edits::default()
+    }
+}
+
+const LINE: &str = r#"
+name: line
+agents:
+  - {id: first, name: First, provider: scripted, role: Takes requests, tools: [Look, Missing]}
+  - {id: second, name: Second, provider: scripted, role: Does the work, tools: [Look], is_terminal: true}
+tools:
+  Look:
+    description: Looks at something.
+    parameters: {type: object, properties: {what: {type: string}}, required: [what], additionalProperties: false}
+    command: {argv: [echo, "looked at {what}"]}
+    effect: read
+  Missing:
+    description: Starts a program that there is not.
+    command: {argv: [no-such-program-anywhere]}
+    effect: read
+routing:
+  signals:
+    first: [{signal: "[SECOND]", target: second, description: Somebody has to do it}]
+  agent_behaviors:
+    first: {wait_for_signal: true}
+"#;
+const LINE_SCRIPT: &str = r#"
+rules:
+  - {agent: first, call: 1, reply: "Let me look.", usage: {input_tokens: 120, output_tokens: 9}, tools: [{name: Look, arguments: {what: "the «attic» & \"cellar\""}}, {name: Missing}, {name: Look, arguments: {where: x}}, {name: Look, arguments: "not json"}, {name: Dig}]}
+  - {agent: first, call: 2, reply: "Which one?", usage: {input_tokens: 300, output_tokens: 4}}
+  - {agent: first, call: 3, reply: "Then this one: {{input}}. [SECOND]"}
+  - {agent: second, call: 1, tools: [{name: Look, arguments: {what: door}}]}
+  - {agent: second, call: 2, reply: "Done: {{result.Look}}"}
+"#;
+
+const SLOW: &str = r#"
+name: slow
+agents:
+  - {id: thinker, provider: scripted, is_terminal: true}
+"#;
+const SLOW_SCRIPT: &str = r#"
+rules:
+  - {agent: thinker, attempt: 1, delay_ms: 1500, reply: "I have thought about it."}
+  - {agent: thinker, reply: "I have thought about it again."}
+"#;
+
+const SEND: &str = r#"
+name: send
+agents:
+  - {id: sender, provider: scripted, tools: [Send], is_terminal: true}
+tools:
+  Send:
+    description: Sends a letter, once.
+    command: {argv: [sleep, "600"]}
+    timeout_seconds: 900
+    effect: once
+"#;
+const SEND_SCRIPT: &str = r#"
+rules:
+  - {agent: sender, call: 1, reply: "I send it.", tools: [{name: Send}]}
+  - {agent: sender, reply: "The letter: {{result.Send}}"}
+"#;
+
+const QUICK: &str = r#"
+name: quick
+agents:
+  - {id: sender, provider: scripted, tools: [Send], is_terminal: true}
+tools:
+  Send:
+    description: Sends a letter, once, and takes too long for it.
+    command: {argv: [sleep, "600"]}
+    timeout_seconds: 1
+    effect: once
+"#;
+const QUICK_SCRIPT: &str = SEND_SCRIPT;
+
+const WORK: &str = r#"
+name: work
+agents:
+  - {id: worker, provider: scripted, tools: [Stubborn, Read, Send], is_terminal: true}
+tools:
+  Stubborn:
+    description: Ignores SIGTERM.
+    command: {argv: [sh, -c, "trap '' TERM; sleep 600 & wait; sleep 600"]}
+    timeout_seconds: 900
+    effect: idempotent
+  Read:
+    description: Reads for long.
+    command: {argv: [sleep, "600"]}
+    timeout_seconds: 900
+    effect: read
+  Send:
+    description: Sends for long.
+    command: {argv: [sleep, "600"]}
+    timeout_seconds: 900
+    effect: once
+"#;
+const WORK_SCRIPT: &str = r#"
+rules:
+  - {agent: worker, call: 1, reply: "All at once.", tools: [{name: Stubborn}, {name: Read}, {name: Send}]}
+"#;
+
+const BACKUP: &str = r#"
+name: backup
+agents:
+  - id: speaker
+    is_terminal: true
+    primary: {provider: scripted, model: main}
+    backup: {provider: scripted, model: spare}
+settings: {model_attempts: 2, retry_backoff_min_millis: 10}
+"#;
+const BACKUP_SCRIPT: &str = r#"
+rules:
+  - {model: main, attempt: 1, error: {kind: rate_limited, message: "slow down", retry_after_ms: 30}}
+  - {model: main, reply: "half a rep", error: {kind: truncated, message: "the connection broke"}}
+  - {model: spare, reply: "Here I am."}
+"#;
+const FAILED_SCRIPT: &str = r#"
+rules:
+  - {model: main, error: {kind: auth, message: "no such key"}}
+  - {model: spare, error: {kind: server, message: "out of order"}}
+"#;
+
+const GROUP: &str = r#"
+name: group
+agents:
+  - {id: desk, provider: scripted}
+  - {id: good, provider: scripted, tools: [Look]}
+  - {id: bad, provider: scripted}
+  - {id: busy, provider: scripted, tools: [Look]}
+  - {id: closer, provider: scripted, is_terminal: true}
+tools:
+  Look:
+    description: Looks.
+    command: {argv: [echo, seen]}
+    effect: read
+routing:
+  signals:
+    desk: [{signal: "[ALL]", target: everyone}]
+  parallel_groups:
+    everyone: {agents: [good, bad, busy], next_agent: closer, aggregate: json}
+settings: {max_rounds: 1, model_attempts: 1}
+"#;
+const GROUP_SCRIPT: &str = r#"
+rules:
+  - {agent: desk, reply: "All of you. [ALL]"}
+  - {agent: good, call: 1, tools: [{name: Look}]}
+  - {agent: good, reply: "I have {{result.Look}} it."}
+  - {agent: bad, error: {kind: rejected, message: "I will not"}}
+  - {agent: busy, tools: [{name: Look}]}
+  - {agent: closer, reply: "Closed."}
+"#;
+
+const FIRST: &str = r#"
+name: first
+agents:
+  - {id: desk, provider: scripted}
+  - {id: quick, provider: scripted}
+  - {id: late, provider: scripted}
+routing:
+  signals:
+    desk: [{signal: "[RACE]", target: race}]
+  parallel_groups:
+    race: {agents: [quick, late], join: first}
+"#;
+const FIRST_SCRIPT: &str = r#"
+rules:
+  - {agent: desk, reply: "Go. [RACE]"}
+  - {agent: quick, reply: "Me!"}
+  - {agent: late, delay_ms: 600000, reply: "Me?"}
+"#;
+
+const FAIL_FAST: &str = r#"
+name: fail-fast
+agents:
+  - {id: desk, provider: scripted}
+  - {id: bad, provider: scripted}
+  - {id: late, provider: scripted}
+routing:
+  signals:
+    desk: [{signal: "[BOTH]", target: both}]
+  parallel_groups:
+    both: {agents: [bad, late], on_error: fail_fast}
+"#;
+const FAIL_FAST_SCRIPT: &str = r#"
+rules:
+  - {agent: desk, reply: "Go. [BOTH]"}
+  - {agent: bad, error: {kind: rejected, message: "I will not"}}
+  - {agent: late, delay_ms: 600000, reply: "Me?"}
+"#;
+
+const TIMES_OUT: &str = r#"
+name: times-out
+agents:
+  - {id: desk, provider: scripted}
+  - {id: quick, provider: scripted}
+  - {id: late, provider: scripted}
+routing:
+  signals:
+    desk: [{signal: "[RACE]", target: race}]
+  parallel_groups:
+    race: {agents: [quick, late], timeout_seconds: 1}
+"#;
+
+const OUT_OF_TIME: &str = r#"
+name: out-of-time
+agents:
+  - {id: thinker, provider: scripted, is_terminal: true}
+settings: {timeout_seconds: 1}
+"#;
+
+const PING_PONG: &str = r#"
+name: ping-pong
+agents:
+  - {id: ping, provider: scripted}
+  - {id: pong, provider: scripted}
+routing:
+  defaults: {ping: pong, pong: ping}
+settings: {max_handoffs: 2}
+"#;
+const PING_PONG_SCRIPT: &str = r#"
+rules:
+  - {agent: ping, reply: "ping"}
+  - {agent: pong, reply: "pong"}
+"#;
+
+const ROUNDS: &str = r#"
+name: rounds
+agents:
+  - {id: looker, provider: scripted, tools: [Look], is_terminal: true}
+tools:
+  Look:
+    description: Looks.
+    command: {argv: [echo, seen]}
+    effect: read
+settings: {max_rounds: 1}
+"#;
+const ROUNDS_SCRIPT: &str = r#"
+rules:
+  - {agent: looker, reply: "Once more.", tools: [{name: Look}]}
+"#;
+
+const TRANSFER: &str = r#"
+name: transfer
+handoff: tool
+agents:
+  - {id: desk, provider: scripted, tools: [Look], handoff_targets: [expert]}
+  - {id: expert, name: Expert, provider: scripted, description: Knows it all, is_terminal: true}
+tools:
+  Look:
+    description: Looks.
+    command: {argv: [echo, seen]}
+    effect: read
+"#;
+const TRANSFER_SCRIPT: &str = r#"
+rules:
+  - {agent: desk, reply: "The expert knows.", tools: [{name: Look}, {name: transfer_to_expert}, {name: transfer_to_expert}]}
+  - {agent: expert, reply: "I do."}
+"#;
+
+const BY_TEXT: &str = r#"
+name: by-text
+agents:
+  - {id: writer, provider: scripted, tool_calls: text, tools: [Look], is_terminal: true}
+tools:
+  Look:
+    description: Looks at something.
+    parameters: {type: object, properties: {what: {type: string}}, required: [what]}
+    command: {argv: [echo, "looked at {what}"]}
+    effect: read
+"#;
+const BY_TEXT_SCRIPT: &str = r#"
+rules:
+  - {agent: writer, call: 1, reply: "I look:\nLook(\"here, (and) there\")\nLook()"}
+  - {agent: writer, reply: "Seen."}
+"#;
+
+const TRIMMED: &str = r#"
+name: trimmed
+agents:
+  - {id: talker, provider: scripted}
+routing:
+  agent_behaviors: {talker: {wait_for_signal: true}}
+  signals:
+    talker: [{signal: "[BYE]", target: null}]
+settings: {keep_recent: 2}
+"#;
+const TRIMMED_SCRIPT: &str = r#"
+rules:
+  - {agent: talker, call: 4, reply: "Good bye. [BYE]"}
+  - {agent: talker, reply: "And then?"}
+"#;
