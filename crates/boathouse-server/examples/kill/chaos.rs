@@ -44,7 +44,7 @@ pub(crate) async fn haunt(
     let mut tally = Tally::default();
     while Instant::now() < until {
         let point = *dice.pick(&POINTS).ok_or("no crash points")?;
-        let at = dice.percent(60).then(|| format!("{point}:{}", 1 + dice.below(40)));
+        let at = dice.percent(70).then(|| format!("{point}:{}", 1 + dice.below(15)));
         let Some(mut server) = recipe.start(place, at.as_deref()).await? else {
             tally.count(point, 1);
             continue;

@@ -50,7 +50,7 @@ struct Args {
     #[arg(long, default_value_t = 6000, value_name = "MS")]
     chaos_ms: u64,
     /// The lease of the servers
-    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    #[arg(long, default_value_t = 1500, value_name = "MS")]
     lease_ms: u64,
     /// The server, built with `--features crash-points`; else the one built beside this program
     #[arg(long, value_name = "FILE")]
