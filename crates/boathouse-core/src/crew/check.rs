@@ -27,6 +27,9 @@ pub const AGENTS_DIR: &str = "agents/";
 /// The file with the replies of the provider `scripted`.
 pub const SCRIPT_FILE: &str = "scripted.yaml";
 
+/// What people write for the end of the run.
+const ENDS: [&str; 9] = ["end", "done", "stop", "finish", "exit", "none", "terminate", "complete", "__end__"];
+
 /// What the program has registered, beside what a crew defines itself.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -311,7 +314,11 @@ impl<'a> Check<'a> {
         self.names.lost = true;
         if !self.names.broken.contains(name.value) {
             let known = self.names.agents.keys().chain(self.names.groups.keys()).copied();
-            let hint = self.problems.suggest(name.value, known);
+            let means_end = ENDS.contains(&name.value.to_lowercase().as_str());
+            let hint = match means_end {
+                true => Some("write `null` to end the run".to_owned()),
+                false => self.problems.suggest(name.value, known),
+            };
             let message = format!("no agent or parallel group named `{}`", name.value);
             self.problems.error(name.at, Code::UnknownTarget, message, hint);
         }

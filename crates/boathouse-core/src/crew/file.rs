@@ -7,6 +7,7 @@
 use super::problem::Code;
 use super::yaml::{Node, Yaml};
 
+mod hints;
 pub mod keys;
 pub mod page;
 mod problems;
@@ -155,7 +156,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
     let at = At { file, place: node.at };
     let wrong = |problems: &mut Problems<'_>, wanted: &str| {
         let message = format!("`{name}` must be {wanted}, not {}", node.kind());
-        problems.error(at, Code::WrongType, message, None);
+        problems.error(at, Code::WrongType, message, hints::instead_of(node, kind));
     };
     // A key without a value is as good as absent.
     if node.is_null() {

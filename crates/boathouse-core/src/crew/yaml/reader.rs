@@ -46,15 +46,26 @@ fn syntax_fault(error: &ScanError) -> Fault {
     if message.contains("recursion limit") {
         return too_deep(at);
     }
-    let hint = if message.contains("tab") {
-        Some("YAML indents with blanks, never with tabs".to_owned())
-    } else if message.contains("\\u{0}") {
-        Some("the file holds zero bytes: is it a text?".to_owned())
-    } else {
-        None
-    };
+    let hint = HINTS.iter().find(|(said, _)| message.contains(said)).map(|(_, hint)| (*hint).to_owned());
     Fault { at, code: Code::YamlSyntax, message, hint }
 }
+
+/// What to do about what the parser says, the first that fits.
+const HINTS: [(&str, &str); 7] = [
+    ("tab", "YAML indents with blanks, never with tabs"),
+    ("\\u{0}", "the file holds zero bytes: is it a text?"),
+    ("unexpected character", "a text that begins with a special character needs quotes"),
+    (
+        "mapping values are not allowed",
+        "a text with `: ` in it needs quotes, or stands below `|` on lines of its own",
+    ),
+    ("expected '-' indicator", "the keys of one item stand below each other, in one column"),
+    (
+        "expected key",
+        "the keys of one map stand in one column; a text that begins with `[`, `{` or a quote needs quotes as a whole",
+    ),
+    ("after single-quoted scalar", "inside `'...'` a `'` is written twice; or use `\"...\"`"),
+];
 
 /// How large a finished node is.
 #[derive(Clone, Copy)]
