@@ -141,7 +141,7 @@ fn inner(kind: &Kind) -> Option<&'static Table> {
         Kind::Map(table) => Some(table),
         Kind::List(item) | Kind::Entries(item) => inner(item),
         Kind::Either { list, map, .. } => {
-            map.and_then(|map| inner(map)).or_else(|| list.and_then(|list| inner(list)))
+            map.and_then(inner).or_else(|| list.and_then(inner))
         }
         Kind::Text
         | Kind::TextOrNull
