@@ -140,9 +140,7 @@ fn inner(kind: &Kind) -> Option<&'static Table> {
     match kind {
         Kind::Map(table) => Some(table),
         Kind::List(item) | Kind::Entries(item) => inner(item),
-        Kind::Either { list, map, .. } => {
-            map.and_then(inner).or_else(|| list.and_then(inner))
-        }
+        Kind::Either { list, map, .. } => map.and_then(inner).or_else(|| list.and_then(inner)),
         Kind::Text
         | Kind::TextOrNull
         | Kind::Flag
