@@ -13,7 +13,7 @@ pub(super) fn instead_of(node: &Node, kind: &Kind) -> Option<String> {
         // `signal: [DONE]`: to YAML brackets are a list.
         (Kind::Text | Kind::TextOrNull, Yaml::List(items)) => match items.as_slice() {
             [item] => short(item)
-                .map(|text| format!("brackets make a list: with quotes, `\"[{text}]\"`, it is a text")),
+                .map(|text| format!("write `{text}`, or `\"[{text}]\"` if the brackets belong to it")),
             _ => None,
         },
         (Kind::List(item), Yaml::Scalar { .. }) if takes_texts(item) => {

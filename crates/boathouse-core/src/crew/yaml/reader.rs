@@ -51,9 +51,13 @@ fn syntax_fault(error: &ScanError) -> Fault {
 }
 
 /// What to do about what the parser says, the first that fits.
-const HINTS: [(&str, &str); 7] = [
+const HINTS: [(&str, &str); 8] = [
     ("tab", "YAML indents with blanks, never with tabs"),
     ("\\u{0}", "the file holds zero bytes: is it a text?"),
+    (
+        "unexpected character: ``'",
+        "a text that begins with a backtick needs quotes; a code fence does not belong here",
+    ),
     ("unexpected character", "a text that begins with a special character needs quotes"),
     (
         "mapping values are not allowed",
