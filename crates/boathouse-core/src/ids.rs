@@ -122,9 +122,14 @@ impl Seq {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This time plus `millis` milliseconds; stays at the end of time instead of wrapping.
+    /// The first time that can be written: 0000-01-01T00:00:00.000Z.
+    const FIRST: Timestamp = Timestamp(-62_167_219_200_000);
+    /// The last time that can be written: 9999-12-31T23:59:59.999Z.
+    const LAST: Timestamp = Timestamp(253_402_300_799_999);
+
+    /// This time plus `millis` milliseconds; stays at the last time that can be written.
     pub fn plus_millis(self, millis: u64) -> Timestamp {
-        Timestamp(self.0.saturating_add_unsigned(millis))
+        Timestamp(self.0.saturating_add_unsigned(millis)).min(Timestamp::LAST)
     }
 
     /// Milliseconds from `earlier` to this time; 0 if the clock went back.
@@ -178,7 +183,9 @@ impl Timestamp {
         };
         let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
             - offset_minutes * 60;
-        Some(Timestamp(seconds * 1000 + millis))
+        let at = Timestamp(seconds * 1000 + millis);
+        // An offset may lead out of the years that can be written.
+        (Timestamp::FIRST..=Timestamp::LAST).contains(&at).then_some(at)
     }
 }
 
@@ -250,14 +257,24 @@ mod tests {
             "2000-01-01T00:00:00",
             "2000-01-01T00:00:00.Z",
             "ö000-01-01T00:00:00Z",
+            // In UTC these are outside of the years 0000 to 9999, so they could be read and not be written.
+            "9999-12-31T23:59:59.999-00:01",
+            "0000-01-01T00:00:00+00:01",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 
+    #[test]
+    fn a_time_that_is_added_to_can_still_be_written() {
+        let late = Timestamp(0).plus_millis(u64::MAX);
+        assert_eq!(late.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::parse(&late.to_string()), Some(late));
+    }
+
     proptest! {
         #[test]
-        fn every_time_reads_back(millis in -60_000_000_000_000i64..250_000_000_000_000) {
+        fn every_time_reads_back(millis in Timestamp::FIRST.0..=Timestamp::LAST.0) {
             prop_assert_eq!(Timestamp::parse(&Timestamp(millis).to_string()), Some(Timestamp(millis)));
         }
 
