@@ -59,12 +59,12 @@ pub(crate) fn slow(dir: &Path) -> Result<PathBuf> {
 
 /// One reply that takes so long that no experiment sees it.
 pub(crate) fn endless(dir: &Path) -> Result<PathBuf> {
-    write(dir, "endless", "plain-86400000", "", "settings: {timeout_seconds: 86400}")
+    write(dir, "endless", "plain-86400000-0", "", "settings: {timeout_seconds: 86400}")
 }
 
-/// One reply of so many pieces, 1 ms between two, the first after so long.
-pub(crate) fn many(dir: &Path, pieces: usize, first_ms: u64) -> Result<PathBuf> {
-    write(dir, "many", &format!("many@{pieces}-{first_ms}-1"), "", "")
+/// One reply of so many pieces, the first after `first_ms`, `each_ms` between two.
+pub(crate) fn many(dir: &Path, pieces: usize, first_ms: u64, each_ms: u64) -> Result<PathBuf> {
+    write(dir, "many", &format!("many@{pieces}-{first_ms}-{each_ms}"), "", "")
 }
 
 /// Asks, waits for an answer, and is done with it.

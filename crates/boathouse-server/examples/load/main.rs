@@ -102,8 +102,11 @@ enum Command {
     Readers {
         #[arg(long, default_value_t = 1000)]
         readers: usize,
-        #[arg(long, default_value_t = 2000)]
+        #[arg(long, default_value_t = 500)]
         pieces: usize,
+        /// Between two pieces
+        #[arg(long, default_value_t = 10, value_name = "MS")]
+        pace: u64,
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
@@ -151,8 +154,8 @@ async fn main() -> Result<()> {
         Command::Same { runs } => scenario::same::run(&lab, runs).await,
         Command::Paused { runs } => scenario::paused::run(&lab, runs).await,
         Command::Recovery { runs } => scenario::recovery::run(&lab, runs).await,
-        Command::Readers { readers, pieces, rounds } => {
-            scenario::readers::run(&lab, readers, pieces, rounds).await
+        Command::Readers { readers, pieces, pace, rounds } => {
+            scenario::readers::run(&lab, readers, pieces, pace, rounds).await
         }
         Command::Soak { minutes, rate, keep_runs, out } => {
             scenario::soak::run(&lab, minutes, rate, keep_runs, &out).await

@@ -14,8 +14,8 @@ use crate::lab::{Journal, Lab, millis, percentile, start};
 /// Until the model's first piece: the time in which the readers come.
 const FIRST_MS: u64 = 4000;
 
-pub(crate) async fn run(lab: &Lab, readers: usize, pieces: usize, rounds: usize) -> Result<()> {
-    let dirs = [crews::many(lab.dir.path(), pieces, FIRST_MS)?];
+pub(crate) async fn run(lab: &Lab, readers: usize, pieces: usize, pace: u64, rounds: usize) -> Result<()> {
+    let dirs = [crews::many(lab.dir.path(), pieces, FIRST_MS, pace)?];
     let server = lab.boathouse(&dirs, Journal::Sqlite).await?;
     let mut number = 0;
     for count in [0, readers] {
@@ -28,7 +28,7 @@ pub(crate) async fn run(lab: &Lab, readers: usize, pieces: usize, rounds: usize)
         }
         let memory = server.memory()?;
         println!(
-            "{count} slow readers: a run of {pieces} pieces takes {:.0} ms beyond the wait for its model (median of {rounds}: {}); {:.1} MiB before, {:.1} at most",
+            "{count} slow readers: a run of {pieces} pieces, {pace} ms between two, takes {:.0} ms beyond the wait for its model (median of {rounds}: {}); {:.1} MiB before, {:.1} at most",
             percentile(&mut took, 0.5) - FIRST_MS as f64,
             took.iter().map(|ms| format!("{:.0}", ms - FIRST_MS as f64)).collect::<Vec<_>>().join(", "),
             before,
