@@ -24,3 +24,7 @@ mod order;
 mod properties;
 #[path = "run/verify.rs"]
 mod verify;
+#[path = "run/summaries.rs"]
+mod summaries;
+#[path = "run/threads.rs"]
+mod threads;
