@@ -17,9 +17,9 @@ pub mod go_stream;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub mod input;
+pub(crate) mod logs;
 #[doc(hidden)]
 pub mod reading;
-pub(crate) mod logs;
 pub(crate) mod runs;
 pub(crate) mod schemas;
 pub(crate) mod stream;

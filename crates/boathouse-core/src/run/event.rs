@@ -325,7 +325,6 @@ pub struct ForkedFrom {
     pub models: BTreeMap<AgentId, Model>,
 }
 
-
 /// What a run begins with of its thread: the messages stay with the thread, and only their number is in the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pinned {

@@ -135,9 +135,9 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
         // All calls that are ready are made before anything else happens.
         _ if ready.is_some() => Some(make_ready()),
         Event::Begun { .. } => (run.phase != Phase::Queued).then_some(Now::Waiting),
-        Event::ModelReplied { call, .. } | Event::Summarized { call, .. } | Event::CallStopped { call, .. } => {
-            (!run.open.contains_key(call)).then_some(Now::Waiting)
-        }
+        Event::ModelReplied { call, .. }
+        | Event::Summarized { call, .. }
+        | Event::CallStopped { call, .. } => (!run.open.contains_key(call)).then_some(Now::Waiting),
         Event::ToolReturned { result, .. } => (!run.open.contains_key(&result.call)).then_some(Now::Waiting),
         Event::AttemptFailed { call, error, next, took_ms, .. } => {
             if !run.open.contains_key(call) {

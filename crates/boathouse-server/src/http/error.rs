@@ -328,7 +328,7 @@ fn thread_busy(detail: String) -> Problem {
         .hint("wait for its end, or start the run with `when_busy`: `enqueue` or `interrupt`")
 }
 
-fn too_many_runs(detail: String) -> Problem {
+pub(super) fn too_many_runs(detail: String) -> Problem {
     Problem::new(Code::TooManyRuns, detail).hint("try again in a moment")
 }
 

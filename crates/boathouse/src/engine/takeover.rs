@@ -165,7 +165,9 @@ impl Shared {
         pinned: Option<&Pinned>,
     ) -> Result<rpds::VectorSync<Arc<Message>>, JournalError> {
         match pinned {
-            Some(pinned) if pinned.messages > 0 && pinned.said.is_empty() => history(self.journal.pinned(run, pinned.messages).await),
+            Some(pinned) if pinned.messages > 0 && pinned.said.is_empty() => {
+                history(self.journal.pinned(run, pinned.messages).await)
+            }
             Some(_) | None => Ok(rpds::VectorSync::new_sync()),
         }
     }

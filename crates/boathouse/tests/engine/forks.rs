@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::support::*;
 use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::run::event::{Answer, Event, RunState};
 use boathouse::core::run::fork::Edits;
 use boathouse::engine::{Engine, ForkPoint, ForkRun, Recovery};
 use boathouse::feed::Item;
-use crate::support::*;
 
 async fn fork(engine: &Engine, run: &RunId, from: ForkPoint, edits: Edits) -> RunId {
     let fork = ForkRun { run: run.clone(), from, edits };

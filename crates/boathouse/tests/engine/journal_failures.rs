@@ -173,7 +173,9 @@ async fn a_run_outlasts_a_journal_that_fails_for_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_queued_run_begins_once_although_its_begin_was_not_heard_of() {
     let world = World::new();
-    let engine = world.engine_on(Failing::new(Failure::Unheard, 1), ONE, "rules: [{ reply: hi, delay_ms: 1000 }]").await;
+    let engine = world
+        .engine_on(Failing::new(Failure::Unheard, 1), ONE, "rules: [{ reply: hi, delay_ms: 1000 }]")
+        .await;
     let on = |input: &str| StartRun {
         input: input.to_owned(),
         thread: Some("t".into()),
