@@ -21,10 +21,10 @@ fuzz_target!(|data: &[u8]| {
     }
     // Any text may stand in a cursor, and any place in a list.
     if let Some((at, run)) = text.split_once('.').and_then(|(at, run)| Some((at.parse().ok()?, run))) {
-        let written = cursor(Timestamp(at), &run.into());
+        let written = cursor(Timestamp(at), run);
         assert!(written.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if let Some(read) = read_cursor(&written) {
-            assert_eq!(read, (Timestamp(at), run.into()));
+            assert_eq!(read, (Timestamp(at), run.to_owned()));
         }
     }
     if let Some(at) = Timestamp::parse(text) {

@@ -429,6 +429,12 @@ pub struct Settings {
     pub retry_backoff_ms: (u64, u64),
     /// Messages of history in a prompt, beside the first user message; `None` sends all.
     pub keep_recent: Option<usize>,
+    /// Tokens of history in a prompt, estimated; `None` sets no bound.
+    pub context_window: Option<usize>,
+    /// How much of that window is made free when it is full, in percent. Default 20.
+    pub context_trim_percent: u32,
+    /// Whether what no longer fits is summarised by the agent's model, or just left out.
+    pub summarize: bool,
     /// Bytes of one tool's output in a prompt; caps every tool of the crew.
     pub max_tool_output: Option<usize>,
     /// Bytes of all tool outputs of one round in a prompt.
@@ -451,6 +457,9 @@ impl Default for Settings {
             model_attempts: 3,
             retry_backoff_ms: (100, 5_000),
             keep_recent: None,
+            context_window: None,
+            context_trim_percent: 20,
+            summarize: false,
             max_tool_output: None,
             max_total_tool_output: None,
             language: None,

@@ -57,6 +57,15 @@ impl Message {
         }
     }
 
+    /// About how many tokens it takes in a prompt.
+    pub fn estimated_tokens(&self) -> usize {
+        let said: usize = self.parts.iter().map(|Part::Text { text }| text.len()).sum();
+        let asked: usize =
+            self.calls.iter().map(|call| call.tool.len() + call.arguments.to_string().len()).sum();
+        let given: usize = self.results.iter().map(|result| result.output.len()).sum();
+        estimate_tokens(said + asked + given)
+    }
+
     /// The text of all text parts, joined.
     pub fn content(&self) -> String {
         match &self.parts[..] {
@@ -64,6 +73,11 @@ impl Message {
             parts => parts.iter().map(|Part::Text { text }| text.as_str()).collect(),
         }
     }
+}
+
+/// About how many tokens a message of so many bytes takes: a quarter of them, and four around it.
+pub(crate) fn estimate_tokens(bytes: usize) -> usize {
+    4 + bytes.div_ceil(4)
 }
 
 /// How an agent asked for a tool.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::crew::{AgentIx, Crew, Model};
 use crate::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp, WaitId};
-use crate::message::{Author, Message, Usage};
+use crate::message::{Message, Usage};
 
 pub mod admit;
 pub mod aggregate;
@@ -30,7 +30,9 @@ pub mod text_calls;
 pub mod verify;
 
 use branch::{Branch, Step};
-use event::{CancelReason, Event, Outcome, ReceiptLine, Recorded, RunStarted, RunState, WaitFor};
+use event::{
+    CancelReason, Event, Outcome, Pinned, ReceiptLine, Recorded, RunStarted, RunState, Summary, WaitFor,
+};
 
 /// A run that was taken over so often, without any event but the takeovers' own, has failed: something in it ends
 /// every process that drives it.
@@ -51,6 +53,10 @@ pub struct Run {
     /// Calls that have started and not ended, with their branch.
     open: BTreeMap<CallId, BranchId>,
     waits: Vec<Wait>,
+    /// The messages of its thread, as far as whoever made the run knew them.
+    thread: rpds::VectorSync<Arc<Message>>,
+    /// What it began with of them.
+    pinned: Option<Pinned>,
     next_call: u64,
     next_wait: u32,
     handoffs: u32,
@@ -64,6 +70,8 @@ pub struct Run {
 /// Where a run is in its life.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
+    /// It waits for its turn to begin.
+    Queued,
     /// It works or waits.
     Running,
     /// It will end as soon as nothing is in flight any more.
@@ -163,8 +171,18 @@ impl Run {
         Ok(run)
     }
 
-    /// The run after its first event.
+    /// The run after its first event, if it pins nothing of its thread.
     pub fn begin(id: RunId, crew: Arc<Crew>, first: &Recorded) -> Result<Run, ReplayError> {
+        Run::begin_on(rpds::VectorSync::new_sync(), id, crew, first)
+    }
+
+    /// The run after its first event, on a thread that has these messages: those that the event pins, or more.
+    pub fn begin_on(
+        thread: rpds::VectorSync<Arc<Message>>,
+        id: RunId,
+        crew: Arc<Crew>,
+        first: &Recorded,
+    ) -> Result<Run, ReplayError> {
         let Event::RunStarted(started) = &first.event else { return Err(ReplayError::OutOfPlace(first.seq)) };
         if started.format > event::FORMAT {
             return Err(ReplayError::NeedsUpgrade { found: started.format, known: event::FORMAT });
@@ -185,22 +203,21 @@ impl Run {
                 why: format!("no agent `{agent}` to start at"),
             })?,
         };
-        let mut history: rpds::VectorSync<Arc<Message>> =
-            started.history.iter().cloned().map(Arc::new).collect();
-        history.push_back_mut(Arc::new(Message::text(Author::User, started.input.clone())));
-        let main = Branch::new(BranchId::MAIN, None, entry, history, CallId(1));
-        Ok(Run {
+        let main = Branch::new(BranchId::MAIN, None, entry, rpds::VectorSync::new_sync(), CallId(1));
+        let mut run = Run {
             id,
             crew,
             started: Arc::new((**started).clone()),
             created_at: first.at,
             seq: first.seq,
             last_at: first.at,
-            phase: Phase::Running,
+            phase: if started.queued.is_some() { Phase::Queued } else { Phase::Running },
             pause: OperatorPause::None,
             branches: vec![main],
             open: BTreeMap::new(),
             waits: Vec::new(),
+            thread,
+            pinned: None,
             next_call: 2,
             next_wait: 1,
             handoffs: 0,
@@ -208,7 +225,18 @@ impl Run {
             takeovers: 0,
             usage: Usage::default(),
             receipt: Vec::new(),
-        })
+        };
+        if run.phase == Phase::Running {
+            run.pin(started.pinned.as_ref())?;
+        }
+        Ok(run)
+    }
+
+    /// The same run, on a thread that has these messages: a queued run needs to know them before it begins.
+    #[must_use]
+    pub fn on_thread(mut self, thread: rpds::VectorSync<Arc<Message>>) -> Run {
+        self.thread = thread;
+        self
     }
 
     /// Its id.
@@ -250,6 +278,30 @@ impl Run {
         self.last_at
     }
 
+    /// Whether its thread is shared with other runs; a thread that has the run's own id is not, as far as the run knows.
+    pub fn shares_thread(&self) -> bool {
+        self.started.thread.as_str() != self.id.as_str()
+    }
+
+    /// What it began with of its thread.
+    pub fn pinned(&self) -> Option<&Pinned> {
+        self.pinned.as_ref()
+    }
+
+    /// What it adds to its thread, once it has ended: the input, whole replies, calls with their one result. Nothing if it
+    /// never began.
+    pub fn additions(&self) -> impl Iterator<Item = &Arc<Message>> {
+        let there = self.pinned.as_ref().filter(|_| self.shares_thread()).map_or(0, |pinned| pinned.messages);
+        self.history().iter().skip(there)
+    }
+
+    /// What stands for its oldest messages in prompts of the main branch.
+    pub fn summary(&self) -> Option<Summary> {
+        let main = self.main();
+        let text = main.summary.as_ref()?;
+        Some(Summary { messages: main.trimmed, text: text.to_string() })
+    }
+
     /// Where it is in its life.
     pub fn phase(&self) -> &Phase {
         &self.phase
@@ -262,6 +314,7 @@ impl Run {
             Phase::Ended(Outcome::Cancelled { .. }) => RunState::Cancelled,
             Phase::Ended(Outcome::Failed { .. }) => RunState::Failed,
             Phase::Ended(Outcome::LimitReached { .. }) => RunState::LimitReached,
+            Phase::Queued => RunState::Queued,
             Phase::Ending(_) => RunState::Running,
             Phase::Running if self.is_busy() || !self.open.is_empty() => RunState::Running,
             Phase::Running => RunState::Paused,
@@ -272,7 +325,7 @@ impl Run {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Ended(outcome) => Some(outcome),
-            Phase::Running | Phase::Ending(_) => None,
+            Phase::Queued | Phase::Running | Phase::Ending(_) => None,
         }
     }
 
@@ -311,7 +364,7 @@ impl Run {
         &self.branches[0]
     }
 
-    /// The history of the main branch.
+    /// The history of the main branch; empty as long as the run is queued.
     pub fn history(&self) -> &rpds::VectorSync<Arc<Message>> {
         &self.main().history
     }
@@ -364,7 +417,7 @@ impl Run {
 
     /// Whether some line of work does something other than wait for a person.
     fn is_busy(&self) -> bool {
-        !matches!(self.phase, Phase::Ended(_))
+        !matches!(self.phase, Phase::Queued | Phase::Ended(_))
             && self.pause != OperatorPause::Paused
             && self.branches.iter().any(Branch::is_busy)
     }
@@ -380,6 +433,7 @@ impl Run {
         let range = match &parent.step {
             Step::Group(group) => group.children.clone(),
             Step::Calling(_)
+            | Step::Summarizing(_)
             | Step::Replied { .. }
             | Step::Round(_)
             | Step::Transfer(_)

@@ -22,5 +22,9 @@ mod limits;
 mod order;
 #[path = "run/properties.rs"]
 mod properties;
+#[path = "run/summaries.rs"]
+mod summaries;
+#[path = "run/threads.rs"]
+mod threads;
 #[path = "run/verify.rs"]
 mod verify;

@@ -107,11 +107,19 @@ export class Transcript {
     flow.turn = null;
   }
 
-  on_run_started({ at, input, history }) {
+  on_run_started({ at, input, history, pinned, queued }) {
     this.startedAt = Date.parse(at);
-    this.state = "running";
+    this.state = queued ? "queued" : "running";
+    if (pinned?.messages) this.#note(MAIN_BRANCH, "quiet", `${count(pinned.messages, "earlier message")} on its thread`);
     if (history?.length) this.#note(MAIN_BRANCH, "quiet", `${count(history.length, "earlier message")} in the history`);
     this.#person(MAIN_BRANCH, input);
+    this.changed();
+  }
+
+  on_begun({ pinned }) {
+    this.state = "running";
+    const before = pinned?.messages ? `, after ${count(pinned.messages, "message")} on its thread` : "";
+    this.#note(MAIN_BRANCH, "quiet", `Its turn has come${before}`);
     this.changed();
   }
 
@@ -122,6 +130,10 @@ export class Transcript {
   }
 
   on_call_started(event) {
+    if (event.purpose === "summary") {
+      this.#note(event.branch, "quiet", "Older messages are summed up");
+      return;
+    }
     const turn = this.#turn(event.branch, event.agent);
     if (event.kind === "model") {
       this.replies.begin(event, turn);

@@ -23,6 +23,7 @@ pub mod reading;
 pub(crate) mod runs;
 pub(crate) mod schemas;
 pub(crate) mod stream;
+pub(crate) mod threads;
 
 pub use runs::{row_json, run_json};
 

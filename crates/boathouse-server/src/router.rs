@@ -7,7 +7,9 @@ use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::error::{Code, Problem};
-use crate::http::{App, console, crews, door, forks, go_stream, health, logs, runs, schemas, stream};
+use crate::http::{
+    App, console, crews, door, forks, go_stream, health, logs, runs, schemas, stream, threads,
+};
 
 /// All routes. Those that load balancers ask stand outside the door's check of host and origin.
 pub fn router(app: App) -> Router {
@@ -28,6 +30,9 @@ pub fn router(app: App) -> Router {
         .route("/v1/runs/{run}/resume", post(runs::resume))
         .route("/v1/runs/{run}/fork", post(forks::fork))
         .route("/v1/runs/{run}/retry", post(forks::retry))
+        .route("/v1/threads", get(threads::list).post(threads::create))
+        .route("/v1/threads/{thread}", get(threads::show).delete(threads::delete))
+        .route("/v1/threads/{thread}/messages", get(threads::messages))
         .route("/api/crew/stream", any(go_stream::stream))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

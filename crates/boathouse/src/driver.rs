@@ -14,7 +14,9 @@ use boathouse_core::ids::{CallId, Timestamp};
 use boathouse_core::run::admit::{Command, admit};
 use boathouse_core::run::call::{self, Work};
 use boathouse_core::run::decide::{Decision, Wanted, decide};
-use boathouse_core::run::event::{CallError, CancelReason, Event, OnDisconnect, Recorded, Timer};
+use boathouse_core::run::event::{
+    CallError, CancelReason, Event, OnDisconnect, Pinned, Recorded, RunState, Timer,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +27,7 @@ use crate::engine::period::{Period, missed};
 use crate::engine::requests::OpenRequest;
 use crate::engine::shared::Shared;
 use crate::feed::Feed;
-use crate::journal::{JournalError, Lease, Stored};
+use crate::journal::{JournalError, Lease, Stored, Turn};
 use crate::provider::ProviderError;
 use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd, tool_for};
 
@@ -50,6 +52,8 @@ pub(crate) struct Driver {
     run: Run,
     /// `None` until the run is in the journal.
     lease: Option<Lease>,
+    /// What the next write does on the run's thread, beside what an end does.
+    turn: Option<Turn>,
     /// In which the run is held.
     period: Arc<Period>,
     feed: Arc<Feed>,
@@ -110,10 +114,12 @@ impl Driver {
         feed: Arc<Feed>,
         commands: mpsc::UnboundedReceiver<Ask>,
         request: Option<OpenRequest>,
+        turn: Option<Turn>,
     ) -> Driver {
         let period = shared.period.load_full();
         let mut driver = Driver::resume(shared, run, None, period, clock, feed, commands);
         driver.requests.extend(request);
+        driver.turn = turn;
         driver.batch.extend(log.into_iter().map(|recorded| Arc::new(Stored::new(recorded))));
         driver
     }
@@ -136,6 +142,7 @@ impl Driver {
             shared,
             run,
             lease,
+            turn: None,
             period,
             feed,
             clock,
@@ -181,6 +188,34 @@ impl Driver {
         self.drive(None).await
     }
 
+    /// Drives a queued run whose turn has come, if nobody takes it first; `begun` is told.
+    pub(crate) async fn begin_queued(
+        &mut self,
+        turn: Option<Turn>,
+        pinned: Option<Pinned>,
+        begun: oneshot::Sender<Result<(), JournalError>>,
+    ) -> Stopped {
+        self.turn = turn;
+        match self.record(Event::Begun { pinned }) {
+            Ok(()) => self.drive(Some(begun)).await,
+            Err(error) => Stopped::Lost(error),
+        }
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The commands that were not carried out.
+    pub(crate) fn take_asks(&mut self) -> VecDeque<Ask> {
+        self.commands.close();
+        while let Ok(ask) = self.commands.try_recv() {
+            self.backlog.push_back(ask);
+        }
+        std::mem::take(&mut self.backlog)
+    }
+
     async fn go(
         &mut self,
         created: Option<oneshot::Sender<Result<(), JournalError>>>,
@@ -195,7 +230,8 @@ impl Driver {
         first?;
         loop {
             if self.calls.is_empty() && self.returned.is_empty() && self.wanted.is_none() {
-                self.feed.set_rest(true);
+                // Whoever watches a queued run waits for its begin.
+                self.feed.set_rest(self.run.state() != RunState::Queued);
                 if self.shared.leave(self.run.id(), &mut self.commands, &mut self.backlog) {
                     return Ok(Stopped::AtRest);
                 }
@@ -263,14 +299,14 @@ impl Driver {
     fn take_down(&mut self, returned: Returned) -> Result<(), JournalError> {
         #[cfg(feature = "crash-points")]
         crate::crash::pass(crate::crash::CrashPoint::BeforeOutcome);
-        let Returned { call, attempt, took_ms, end } = returned;
+        let Returned { call, took_ms, end } = returned;
         let Some(place) = self.run.find_call(call) else { return Ok(()) };
         let branch = place.branch().id;
         let event = match end {
-            End::Model(Ok(reply)) => {
-                let agent = self.run.crew().agent(place.branch().agent).id.clone();
-                Event::ModelReplied { call, attempt, branch, agent, reply, took_ms }
-            }
+            End::Model(Ok(reply)) => match call::replied(&self.run, call, reply, took_ms) {
+                Some(event) => event,
+                None => return Ok(()),
+            },
             End::Model(Err(error)) => {
                 match call::attempt_failed(&self.run, call, call_error(error), took_ms, self.clock.now()) {
                     Some(event) => event,
@@ -381,12 +417,8 @@ impl Driver {
 
     /// Answers everything that is still asked with an error.
     pub(crate) fn refuse_rest(&mut self, error: impl Fn() -> CommandError) {
-        self.commands.close();
-        while let Ok(ask) = self.commands.try_recv() {
-            self.backlog.push_back(ask);
-        }
-        let open = self.acks.drain(..).chain(self.backlog.drain(..).map(|ask| ask.done));
-        for done in open {
+        let asks = self.take_asks();
+        for done in self.acks.drain(..).chain(asks.into_iter().map(|ask| ask.done)) {
             // Whoever asked may have gone.
             let _ = done.send(Err(error()));
         }

@@ -1,22 +1,15 @@
 //! The engine: starts runs, takes commands, lets people watch, and owns everything that runs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boathouse_core::Run;
 use boathouse_core::crew::Crew;
 use boathouse_core::crew::check::Catalog;
-use boathouse_core::ids::{AgentId, RunId, Seq, ThreadId, Timestamp, WaitId};
-use boathouse_core::message::Message;
+use boathouse_core::ids::{AgentId, RunId, Seq, WaitId};
 use boathouse_core::run::admit::Command;
-use boathouse_core::run::event::{
-    Answer, CancelReason, Event, FORMAT, OnDisconnect, Recorded, RunLimits, RunStarted,
-};
-use serde_json::Value;
+use boathouse_core::run::event::{Answer, CancelReason, RunState};
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
 use crate::crew_dir::Loaded;
 use crate::driver::Ask;
 use crate::feed::Watch;
@@ -28,16 +21,21 @@ mod keeper;
 pub(crate) mod period;
 pub(crate) mod requests;
 pub(crate) mod shared;
+mod start;
 mod takeover;
+mod threads;
+mod turns;
 mod view;
 
 pub use builder::{EngineBuilder, Recovery};
 pub use fork::{ForkError, ForkPoint, ForkRun};
 pub use requests::{Done, RequestError};
+pub use start::{MAX_QUEUED_ON_THREAD, StartError, StartRun, WhenBusy};
+pub use threads::ThreadError;
 pub use view::{RunView, WaitView};
 
 use requests::OpenRequest;
-use shared::{Begun, Shared};
+use shared::Shared;
 
 /// Runs crews. Cheap to clone; all clones are one engine.
 ///
@@ -56,64 +54,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.interrupt.cancel();
     }
-}
-
-/// What a run is started with.
-#[derive(Clone, Debug, Default)]
-pub struct StartRun {
-    /// The crew's name.
-    pub crew: String,
-    /// What it is asked; not empty.
-    pub input: String,
-    /// What was said before.
-    pub history: Vec<Message>,
-    /// The agent to start at, instead of the crew's entry.
-    pub start_at: Option<AgentId>,
-    /// The conversation it belongs to; a new one if `None`.
-    pub thread: Option<ThreadId>,
-    /// Values for placeholders in prompts.
-    pub vars: BTreeMap<String, String>,
-    /// The caller's own labels.
-    pub metadata: BTreeMap<String, Value>,
-    /// Limits that tighten the crew's.
-    pub limits: RunLimits,
-    /// What happens when nobody watches any more.
-    pub on_disconnect: OnDisconnect,
-}
-
-/// A run that could not be started. Nothing of it exists.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No such crew.
-    #[error("no crew named `{name}`{hint}")]
-    UnknownCrew {
-        /// What was asked for.
-        name: String,
-        /// A suggestion, or nothing.
-        hint: String,
-    },
-    /// No such agent to start at.
-    #[error("crew `{crew}` has no agent `{agent}` to start at{hint}")]
-    UnknownAgent {
-        /// The crew.
-        crew: String,
-        /// What was asked for.
-        agent: String,
-        /// A suggestion, or nothing.
-        hint: String,
-    },
-    /// The input is empty.
-    #[error("the input is empty")]
-    EmptyInput,
-    /// The engine is shutting down.
-    #[error("the engine is shutting down")]
-    ShuttingDown,
-    /// Its idempotency key cannot be used.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// The run could not be kept.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// A command that was not carried out.
@@ -181,68 +121,6 @@ impl Engine {
         self.shared().settings.crew(name)
     }
 
-    /// Starts a run. It is in the journal when this returns; dropping the future does not stop it.
-    pub async fn start(&self, run: StartRun) -> Result<RunId, StartError> {
-        Ok(self.begin(run, None, None).await?.0)
-    }
-
-    /// Starts a run and watches it from its first event, with deltas if `deltas`.
-    pub async fn start_watched(&self, run: StartRun, deltas: bool) -> Result<(RunId, Watch), StartError> {
-        match self.begin(run, Some(deltas), None).await? {
-            (run, Some(watch)) => Ok((run, watch)),
-            (_, None) => Err(StartError::ShuttingDown),
-        }
-    }
-
-    async fn begin(
-        &self,
-        start: StartRun,
-        deltas: Option<bool>,
-        request: Option<OpenRequest>,
-    ) -> Result<(RunId, Option<Watch>), StartError> {
-        let settings = self.shared().settings.load();
-        let Some(crew) = settings.crews.get(&start.crew).cloned() else {
-            let names = settings.crews.iter().map(|crew| crew.name.as_str());
-            return Err(StartError::UnknownCrew { hint: did_you_mean(&start.crew, names), name: start.crew });
-        };
-        if start.input.trim().is_empty() {
-            return Err(StartError::EmptyInput);
-        }
-        let start_at = start.start_at.or_else(|| settings.start_agent.clone());
-        if let Some(agent) = start_at.as_ref().filter(|agent| crew.find_agent(agent.as_str()).is_none()) {
-            let ids = crew.agents.iter().map(|agent| agent.id.as_str());
-            return Err(StartError::UnknownAgent {
-                crew: crew.name.clone(),
-                agent: agent.to_string(),
-                hint: did_you_mean(agent.as_str(), ids),
-            });
-        }
-        let id = RunId::from(uuid::Uuid::now_v7().to_string());
-        let started = RunStarted {
-            format: FORMAT,
-            crew: crew.name.clone(),
-            crew_hash: crew.hash.to_string(),
-            thread: start.thread.unwrap_or_else(|| ThreadId::from(id.as_str())),
-            input: start.input,
-            history: start.history,
-            start_at,
-            vars: start.vars,
-            metadata: start.metadata,
-            limits: start.limits,
-            on_disconnect: start.on_disconnect,
-            verbose: settings.verbose,
-            forked_from: None,
-        };
-        let clock = Clock::new(Timestamp(0));
-        let first = Recorded { seq: Seq(1), at: clock.now(), event: Event::RunStarted(Box::new(started)) };
-        let run = Run::begin(id.clone(), crew, &first)
-            .map_err(|error| StartError::Journal(JournalError::Corrupt(error.to_string())))?;
-        let begun = self.shared().begin(run, vec![first], clock, deltas, request);
-        let Begun { created, watch } = begun.ok_or(StartError::ShuttingDown)?;
-        created.await.map_err(|_| StartError::ShuttingDown)??;
-        Ok((id, watch))
-    }
-
     /// One run; `None` if there is none.
     pub async fn run(&self, run: &RunId) -> Result<Option<RunView>, JournalError> {
         self.run_at(run, Seq(u64::MAX)).await
@@ -265,22 +143,46 @@ impl Engine {
 
     /// Watches a run: events after `after`, and deltas if `deltas`. The run is not slowed by its readers.
     ///
-    /// `None` if there is no such run. The watch ends when the run has ended, or when it rests and all was given.
+    /// `None` if there is no such run. The watch ends when the run has ended, or when it rests and all was given. That of a
+    /// queued run waits for its begin.
     pub async fn watch(&self, run: &RunId, after: Seq, deltas: bool) -> Result<Option<Watch>, JournalError> {
         let journal = self.shared().journal.clone();
         if let Some(feed) = self.shared().feed(run) {
             return Ok(Some(Watch::live(feed, journal, run.clone(), after, deltas)));
         }
-        let found = journal.run(run).await?;
-        Ok(found.map(|_| Watch::stored(journal, run.clone(), after)))
+        let Some(row) = journal.run(run).await? else { return Ok(None) };
+        if row.state == RunState::Queued
+            && let Some(feed) = self.shared().feed_of_queued(run, row.seq).await?
+        {
+            return Ok(Some(Watch::live(feed, journal, run.clone(), after, deltas)));
+        }
+        Ok(Some(Watch::stored(journal, run.clone(), after)))
     }
 
-    /// Waits until the run rests: it has ended or is paused. Dropping the future stops only the waiting.
+    /// Waits until the run rests: it has begun, and has ended or is paused. Dropping the future stops only the waiting.
     pub async fn wait(&self, run: &RunId) -> Result<RunView, CommandError> {
-        while let Some(rest) = self.shared().until_rest(run) {
-            rest.cancelled().await;
+        let mut looked = false;
+        loop {
+            while let Some(rest) = self.shared().until_rest(run) {
+                rest.cancelled().await;
+            }
+            let view = self.view(run).await?;
+            match view.state {
+                RunState::Queued => {}
+                // It may have begun since it was looked for, and have ended since it was read.
+                RunState::Running if !looked || self.shared().until_rest(run).is_some() => {
+                    looked = true;
+                    continue;
+                }
+                _ => return Ok(view),
+            }
+            let watch = self.watch(run, view.seq, false).await?;
+            let mut watch = watch.ok_or_else(|| CommandError::UnknownRun(run.clone()))?;
+            // Whatever comes first: it has begun, was cancelled, or nobody here is going to hear of it.
+            if watch.next().await?.is_none() && self.shared().until_rest(run).is_none() {
+                return self.view(run).await;
+            }
         }
-        self.run(run).await?.ok_or_else(|| CommandError::UnknownRun(run.clone()))
     }
 
     /// Answers a wait; `wait` may be left out when the run has exactly one.
@@ -394,6 +296,7 @@ impl Engine {
             shared.interrupt.cancel();
             shared.drivers.wait().await;
         }
+        shared.close_feeds();
         shared.keepers_end.cancel();
         shared.keepers.close();
         shared.keepers.wait().await;

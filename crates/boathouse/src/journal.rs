@@ -15,10 +15,12 @@ pub mod contract;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod thread;
 
 pub use memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteJournal;
+pub use thread::{NewThread, Next, OnThread, ThreadEnd, ThreadQuery, ThreadRow, Turn};
 
 /// Keeps the events of runs.
 ///
@@ -48,8 +50,37 @@ pub trait Journal: Send + Sync + 'static {
     /// Runs, newest first.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError>;
 
-    /// Runs that are `queued` or `running` and not held by another process, oldest first: those that must go on here.
+    /// Runs that are `running` and not held by another process, oldest first: those that must go on here.
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError>;
+
+    /// Queued runs whose turn has come, on this thread or on any, in the order in which they were queued, at most
+    /// `limit`: each is the first on its thread, and no run has the turn there.
+    async fn next_queued(&self, thread: Option<&ThreadId>, limit: usize) -> Result<Vec<Next>, JournalError>;
+
+    /// One thread; `None` if there is none. Runs whose thread has their own id have none here, until it is made.
+    async fn thread(&self, thread: &ThreadId) -> Result<Option<ThreadRow>, JournalError>;
+
+    /// Threads, the newest first.
+    async fn threads(&self, query: &ThreadQuery) -> Result<Vec<ThreadRow>, JournalError>;
+
+    /// Messages of a thread after the first `after`, in order, at most `limit`. Empty for an unknown thread.
+    async fn thread_messages(
+        &self,
+        thread: &ThreadId,
+        after: usize,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, JournalError>;
+
+    /// The first `count` messages of the thread that a run began on, also if the thread was deleted since.
+    async fn pinned(&self, run: &RunId, count: usize) -> Result<Vec<Bytes>, JournalError>;
+
+    /// Makes a thread. Returns whether it was made: not if there is one of this id.
+    async fn put_thread(&self, new: NewThread) -> Result<bool, JournalError>;
+
+    /// Forgets a thread: its messages go with the last run that pins them. Returns whether there was one.
+    ///
+    /// [`JournalError::ThreadBusy`] if a run has the turn there, or waits for it.
+    async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError>;
 
     /// Forgets a run and its events. Returns whether there was one.
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError>;
@@ -58,7 +89,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError>;
 
     /// Forgets some of what `keep` does not keep, little at a time so that writes are not held up: ended runs, those
-    /// that ended first in front, and old request keys. Returns how many runs went; call it again until it is 0.
+    /// that ended first in front, threads of which no run is left, and old request keys. Returns how many runs and threads
+    /// went; call it again until it is 0.
     async fn prune(&self, keep: &Retention) -> Result<usize, JournalError>;
 
     /// How long this process holds its runs after its last [`Journal::beat`]; `None` where nobody can take them from
@@ -133,6 +165,8 @@ pub struct NewRun {
     pub events: Vec<Arc<Stored>>,
     /// The request that starts it: if one of this key was carried out already, [`JournalError::Repeated`].
     pub request: Option<RequestKey>,
+    /// What its events do to its thread, if that is shared or the run is queued.
+    pub on_thread: Option<OnThread>,
 }
 
 impl NewRun {
@@ -165,6 +199,8 @@ pub struct Append {
     pub events: Vec<Arc<Stored>>,
     /// Requests that these events carry out.
     pub requests: Vec<RequestKey>,
+    /// What they do to the run's thread.
+    pub on_thread: Option<OnThread>,
 }
 
 /// How long a journal knows what a request with a key did.
@@ -206,7 +242,8 @@ pub struct DoneRequest {
     pub at: Timestamp,
 }
 
-/// Which ended runs are kept. Runs that have not ended always are.
+/// Which ended runs are kept, and which threads without runs: the bounds are the same. Runs that have not ended, and
+/// their threads, always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Those that ended so long ago at most.
@@ -291,6 +328,15 @@ pub enum JournalError {
     /// The request that should start this run was carried out before.
     #[error("the request that should start run {0} was carried out before")]
     Repeated(RunId),
+    /// Another run has the turn on this thread, or goes first.
+    #[error("thread {0} is busy")]
+    ThreadBusy(ThreadId),
+    /// Too many runs wait on this thread.
+    #[error("too many runs wait on thread {0}")]
+    ThreadQueueFull(ThreadId),
+    /// Too many runs wait in all.
+    #[error("too many runs wait to begin")]
+    QueueFull,
     /// There is no such run.
     #[error("no run {0}")]
     UnknownRun(RunId),

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use boathouse_core::crew::check::Catalog;
 use boathouse_core::crew::{Crew, Source};
 use boathouse_core::ids::{RunId, Seq};
-use boathouse_core::run::event::Recorded;
+use boathouse_core::run::event::{Event, Recorded};
 use serde::{Deserialize, Serialize};
 
 use crate::crew_dir::{self, LoadError};
+use crate::journal::thread::decode;
 use crate::journal::{Journal, JournalError, RunRow, Stored};
 
 /// Events that are read from a journal at once.
@@ -119,7 +120,7 @@ impl LogFile {
         if events.is_empty() { Err(LogFileError::Empty) } else { Ok(LogFile { head, events }) }
     }
 
-    /// The whole file. Events are byte for byte as the journal has them.
+    /// The whole file. Events are byte for byte as the journal has them, but for what the run pins of its thread.
     pub fn to_text(&self) -> Vec<u8> {
         let mut text = self.head.to_line().into_bytes();
         for event in &self.events {
@@ -135,14 +136,40 @@ impl LogFile {
     }
 }
 
-/// All events of a run, in order; none for an unknown run.
+/// The same events as a log has them that stands alone: with the messages that the run pins of its thread.
+pub async fn alone(
+    journal: &dyn Journal,
+    run: &RunId,
+    mut page: Vec<Arc<Stored>>,
+) -> Result<Vec<Arc<Stored>>, JournalError> {
+    for stored in &mut page {
+        if !matches!(stored.recorded.event, Event::RunStarted(_) | Event::Begun { .. }) {
+            continue;
+        }
+        let mut recorded = stored.recorded.clone();
+        let pinned = match &mut recorded.event {
+            Event::RunStarted(started) => started.pinned.as_mut(),
+            Event::Begun { pinned } => pinned.as_mut(),
+            _ => None,
+        };
+        let Some(pinned) = pinned.filter(|pinned| pinned.messages > 0 && pinned.said.is_empty()) else {
+            continue;
+        };
+        let said = journal.pinned(run, pinned.messages).await?;
+        pinned.said = said.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;
+        *stored = Arc::new(Stored::new(recorded));
+    }
+    Ok(page)
+}
+
+/// All events of a run, in order; none for an unknown run. What the run pins of its thread is with them.
 pub(crate) async fn read_events(
     journal: &dyn Journal,
     run: &RunId,
 ) -> Result<Vec<Arc<Stored>>, JournalError> {
     let mut events: Vec<Arc<Stored>> = Vec::new();
     loop {
-        let page = journal.read(run, Seq(events.len() as u64), PAGE).await?;
+        let page = alone(journal, run, journal.read(run, Seq(events.len() as u64), PAGE).await?).await?;
         let last = page.len() < PAGE;
         events.extend(page);
         if last {

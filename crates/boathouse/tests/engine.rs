@@ -23,3 +23,5 @@ mod isolation;
 mod journal_failures;
 #[path = "engine/runs.rs"]
 mod runs;
+#[path = "engine/threads.rs"]
+mod threads;

@@ -39,6 +39,7 @@ fn request(base_url: &str) -> ModelRequest {
             vars: BTreeMap::new(),
         }),
         agent: AgentId::new("triage"),
+        purpose: Default::default(),
         agent_call: 1,
         model: Model {
             provider: "test".to_owned(),

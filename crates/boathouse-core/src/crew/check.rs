@@ -241,11 +241,29 @@ impl<'a> Check<'a> {
             model_attempts: view.setting("model_attempts").unwrap_or(default.model_attempts),
             retry_backoff_ms: backoff,
             keep_recent: view.setting("keep_recent"),
+            context_window: view.setting("max_context_window"),
+            context_trim_percent: view
+                .number("context_trim_percent")
+                .filter(|percent| (0.0..=100.0).contains(percent))
+                .map_or(default.context_trim_percent, percent),
+            summarize: self.summarize(view),
             max_tool_output: view.setting("max_tool_output_chars"),
             max_total_tool_output: view.setting("max_total_tool_output_chars"),
             language: text("language"),
             organization: text("organization"),
         }
+    }
+
+    /// Whether what no longer fits is summarised. Where everything fits, nothing is.
+    fn summarize(&mut self, view: View<'a>) -> bool {
+        let Some(said) = view.flag("summarize") else { return false };
+        let bounds = ["keep_recent", "max_context_window"];
+        if said.value && bounds.iter().all(|bound| view.setting::<usize>(bound).is_none()) {
+            let message = "`summarize` does nothing: no setting says how much of the history fits".to_owned();
+            let hint = Some("write `keep_recent: 50`, for example".to_owned());
+            self.problems.warn(said.at, Code::NoEffect, message, hint);
+        }
+        said.value
     }
 
     fn vars(&mut self, crew_file: View<'a>) -> BTreeMap<String, Option<String>> {
@@ -339,4 +357,11 @@ impl<'a> Check<'a> {
 fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A percentage between 0 and 100 as a whole number.
+fn percent(number: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
+    let whole = number.round() as u32;
+    whole
 }

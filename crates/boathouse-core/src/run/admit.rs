@@ -29,6 +29,9 @@ pub enum Command {
 /// A command that a run does not take now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// The run waits for its turn: it can only be cancelled.
+    #[error("the run is queued: it has not begun")]
+    Queued,
     /// The run has ended, or is ending.
     #[error("the run has ended")]
     Ended,
@@ -56,9 +59,10 @@ pub enum Refused {
 pub fn admit(run: &Run, command: &Command) -> Result<Option<Event>, Refused> {
     match command {
         Command::Cancel { reason } => Ok(match run.phase {
-            Phase::Running => Some(Event::CancelRequested { reason: *reason }),
+            Phase::Queued | Phase::Running => Some(Event::CancelRequested { reason: *reason }),
             Phase::Ending(_) | Phase::Ended(_) => None,
         }),
+        _ if run.phase == Phase::Queued => Err(Refused::Queued),
         _ if run.phase != Phase::Running => Err(Refused::Ended),
         Command::Answer { wait, answer } => {
             let open = find_wait(run, *wait)?;

@@ -6,8 +6,10 @@ use crate::crew::{Effect, OnUnknown};
 use crate::ids::{AgentId, BranchId, CallId, WaitId};
 use crate::message::{Author, Message, ResultStatus, ToolResult};
 
-use super::branch::{Branch, GroupStep, ModelCall, Round, Slot, SlotState, Step};
-use super::event::{Answer, CallEnd, Event, NextAttempt, PlannedCall, ReceiptLine, Recorded, Timer, WaitFor};
+use super::branch::{Branch, GroupStep, ModelCall, Round, Slot, SlotState, Step, Summarizing};
+use super::event::{
+    Answer, CallEnd, Event, NextAttempt, Pinned, PlannedCall, ReceiptLine, Recorded, Timer, WaitFor,
+};
 use super::{Ending, OperatorPause, Phase, ReplayError, Run, Wait};
 
 /// Result of a call that was stopped with its run or branch.
@@ -35,7 +37,7 @@ impl Run {
         match &recorded.event {
             Event::TakenOver { .. } => self.takeovers += 1,
             // A takeover leads to these by itself.
-            Event::CallStarted { .. } | Event::HistoryTrimmed { .. } => {}
+            Event::CallStarted { .. } | Event::HistoryTrimmed { .. } | Event::HistoryOutgrown { .. } => {}
             _ => self.takeovers = 0,
         }
         self.take_down(&recorded.event)
@@ -66,6 +68,13 @@ impl Run {
     fn take_down(&mut self, event: &Event) -> Result<(), ReplayError> {
         match event {
             Event::RunStarted(_) => return Err(ReplayError::OutOfPlace(self.seq)),
+            Event::Begun { pinned } => {
+                if self.phase != Phase::Queued {
+                    return Err(self.misfit("the run has begun".to_owned()));
+                }
+                self.phase = Phase::Running;
+                self.pin(pinned.as_ref())?;
+            }
             Event::TakenOver { lost } => {
                 for call in lost {
                     self.stop_call(*call, CallEnd::Lost)?;
@@ -139,7 +148,38 @@ impl Run {
             }
             Event::WaitOpened { wait, branch, agent, what } => self.open_wait(*wait, *branch, agent, what)?,
             Event::Answered { wait, answer } => self.answer(*wait, answer)?,
-            Event::HistoryTrimmed { branch, dropped } => self.branch_mut(*branch)?.trim(*dropped),
+            Event::HistoryOutgrown { branch, messages } => {
+                let call = self.mint_call();
+                let branch = self.branch_mut(*branch)?;
+                let Step::Calling(then) = &branch.step else {
+                    return Err(self.misfit("no model call is wanted".to_owned()));
+                };
+                let then = then.clone();
+                let call = ModelCall::new(call);
+                branch.step = Step::Summarizing(Summarizing { call, to: *messages, then, gave: None });
+            }
+            Event::Summarized { call, branch, reply, .. } => {
+                self.close(*call, CallEnd::Finished);
+                if let Some(usage) = reply.usage {
+                    self.usage += usage;
+                }
+                if let Step::Summarizing(summary) = &mut self.branch_mut(*branch)?.step {
+                    summary.gave = Some(match reply.text.trim() {
+                        "" => Err("the summary is empty".to_owned()),
+                        text => Ok(text.into()),
+                    });
+                }
+            }
+            Event::HistoryTrimmed { branch, dropped, summary, .. } => {
+                let branch = self.branch_mut(*branch)?;
+                branch.trim(*dropped);
+                if let Step::Summarizing(Summarizing { then, gave, .. }) = &branch.step {
+                    if let (Some(_), Some(Ok(text))) = (summary, gave) {
+                        branch.summary = Some(text.clone());
+                    }
+                    branch.step = Step::Calling(then.clone());
+                }
+            }
             Event::PauseRequested {} => self.pause = OperatorPause::Requested,
             Event::Paused {} => self.pause = OperatorPause::Paused,
             Event::Resumed {} => self.pause = OperatorPause::None,
@@ -162,6 +202,37 @@ impl Run {
         Ok(())
     }
 
+    /// Gives the main branch what the run begins with: what it pins of its thread, the history of its request, its input.
+    pub(super) fn pin(&mut self, pinned: Option<&Pinned>) -> Result<(), ReplayError> {
+        let count = pinned.map_or(0, |pinned| pinned.messages);
+        let mut history = match pinned {
+            Some(pinned) if !pinned.said.is_empty() => pinned.said.iter().cloned().map(Arc::new).collect(),
+            Some(_) | None => std::mem::take(&mut self.thread),
+        };
+        if history.len() < count {
+            return Err(self.misfit(format!(
+                "it begins with {count} messages of its thread, and {} are known",
+                history.len()
+            )));
+        }
+        while history.len() > count {
+            history.drop_last_mut();
+        }
+        for message in &self.started.history {
+            history.push_back_mut(Arc::new(message.clone()));
+        }
+        history.push_back_mut(Arc::new(Message::text(Author::User, self.started.input.clone())));
+        let main = &mut self.branches[0];
+        main.input_at = history.len() - 1;
+        main.history = history;
+        if let Some(summary) = pinned.and_then(|pinned| pinned.summary.as_ref()) {
+            main.trim(summary.messages.min(count));
+            main.summary = Some(summary.text.as_str().into());
+        }
+        self.pinned = pinned.cloned();
+        Ok(())
+    }
+
     fn fail_attempt(&mut self, call: CallId, error: &str, next: NextAttempt) -> Result<(), ReplayError> {
         let branch = self.close(call, CallEnd::Finished);
         let CallMut::Model(model) = self.call_mut(call)? else {
@@ -181,8 +252,10 @@ impl Run {
             }
             NextAttempt::GiveUp {} => {
                 let branch = branch.ok_or_else(|| self.misfit(format!("call {call} is not open")))?;
-                self.branch_mut(branch)?.step =
-                    Step::Failed { code: "model_failed", error: error.to_owned() };
+                match &mut self.branch_mut(branch)?.step {
+                    Step::Summarizing(summary) => summary.gave = Some(Err(error.to_owned())),
+                    step => *step = Step::Failed { code: "model_failed", error: error.to_owned() },
+                }
             }
         }
         Ok(())
@@ -309,7 +382,8 @@ impl Run {
             self.crew.find_group(group).ok_or_else(|| self.misfit(format!("no parallel group `{group}`")))?;
         self.end_reply(id)?;
         let snapshot = self.branch_mut(id)?.history.clone();
-        let (trimmed, kept) = (self.branch_mut(id)?.trimmed, self.branch_mut(id)?.kept.clone());
+        let opener = self.branch_mut(id)?;
+        let (trimmed, kept, summary) = (opener.trimmed, opener.kept.clone(), opener.summary.clone());
         let first = self.branches.len();
         for (child, agent) in branches {
             if child.0 as usize != self.branches.len() {
@@ -321,7 +395,7 @@ impl Run {
                 .ok_or_else(|| self.misfit(format!("no agent `{agent}`")))?;
             let call = self.mint_call();
             let mut branch = Branch::new(*child, Some(id), agent, snapshot.clone(), call);
-            (branch.trimmed, branch.kept) = (trimmed, kept.clone());
+            (branch.trimmed, branch.kept, branch.summary) = (trimmed, kept.clone(), summary.clone());
             self.branches.push(branch);
         }
         let children = first..self.branches.len();
@@ -451,6 +525,9 @@ impl Run {
         for branch in &mut self.branches {
             match &mut branch.step {
                 Step::Calling(model) if model.call == call => return Ok(CallMut::Model(model)),
+                Step::Summarizing(summary) if summary.call.call == call => {
+                    return Ok(CallMut::Model(&mut summary.call));
+                }
                 Step::Round(round) => {
                     if let Some(slot) = round.slots.iter_mut().find(|slot| slot.call.call == call) {
                         return Ok(CallMut::Tool(slot));

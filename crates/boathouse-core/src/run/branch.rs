@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::crew::{AgentIx, GroupIx, ToolIx};
+use crate::crew::{AgentIx, GroupIx, Settings, ToolIx};
 use crate::ids::{BranchId, CallId, Timestamp, WaitId};
 use crate::message::{Author, Message, Reply, ToolCall, ToolResult};
 
@@ -26,6 +26,8 @@ pub struct Branch {
     pub trimmed: usize,
     /// Places before `trimmed` that stay in prompts: the first user message, the input, and system messages.
     pub kept: Vec<usize>,
+    /// What stands in prompts for the messages before `trimmed`.
+    pub summary: Option<Arc<str>>,
     /// Rounds of the current turn.
     pub rounds: u32,
     /// What it is doing.
@@ -43,6 +45,8 @@ pub struct Branch {
 pub enum Step {
     /// It wants a reply, or one is in flight.
     Calling(ModelCall),
+    /// Its history has outgrown its prompts, and the oldest messages are summarised before its next call.
+    Summarizing(Summarizing),
     /// It has one, and what it means has not been decided.
     Replied {
         /// The reply.
@@ -97,6 +101,19 @@ pub struct ModelCall {
     pub started: bool,
     /// The try may not start before.
     pub not_before: Option<Timestamp>,
+}
+
+/// A model call whose reply is to stand for the oldest messages in prompts.
+#[derive(Clone, Debug)]
+pub struct Summarizing {
+    /// The call.
+    pub call: ModelCall,
+    /// The place of the first message that stays in prompts as it is.
+    pub to: usize,
+    /// The call that waits for it.
+    pub then: ModelCall,
+    /// The summary, or why there is none, once the call has ended.
+    pub gave: Option<Result<Arc<str>, String>>,
 }
 
 /// The tool calls of one reply.
@@ -199,6 +216,7 @@ impl Branch {
             history,
             trimmed: 0,
             kept: Vec::new(),
+            summary: None,
             rounds: 0,
             step: Step::Calling(ModelCall::new(call)),
             last_reply: String::new(),
@@ -224,6 +242,9 @@ impl Branch {
     pub fn find_call(&self, call: CallId) -> Option<CallPlace<'_>> {
         match &self.step {
             Step::Calling(model) if model.call == call => Some(CallPlace::Model(self, model)),
+            Step::Summarizing(summary) if summary.call.call == call => {
+                Some(CallPlace::Model(self, &summary.call))
+            }
             Step::Round(round) => {
                 round.slots.iter().find(|slot| slot.call.call == call).map(|slot| CallPlace::Tool(self, slot))
             }
@@ -235,6 +256,7 @@ impl Branch {
     pub(super) fn is_busy(&self) -> bool {
         match &self.step {
             Step::Calling(_)
+            | Step::Summarizing(_)
             | Step::Replied { .. }
             | Step::Transfer(_)
             | Step::Joined { .. }
@@ -283,19 +305,42 @@ impl Branch {
         self.trimmed = self.trimmed.max(to);
     }
 
-    /// Where prompts should begin so that at most `keep` messages are recent; `None` if nothing has to go.
+    /// Where prompts should begin, if the history has outgrown them; `None` if nothing has to go.
     ///
-    /// A message of results keeps the message that asked for them.
-    pub(super) fn trim_to(&self, keep: usize) -> Option<usize> {
-        let len = self.history.len();
-        if len - self.trimmed <= keep {
-            return None;
-        }
-        let mut from = len - keep.max(1);
+    /// Without summaries just so much goes that the rest fits. With them half of what fits stays, so that a summary
+    /// serves for a while. A message of results keeps the message that asked for them.
+    pub(super) fn outgrown(&self, settings: &Settings) -> Option<usize> {
+        let by_count = settings.keep_recent.and_then(|keep| {
+            let stay = if settings.summarize { keep / 2 } else { keep };
+            (self.history.len() - self.trimmed > keep).then(|| self.history.len() - stay.max(1))
+        });
+        let by_size = settings.context_window.and_then(|window| self.from_of_size(window, settings));
+        let mut from = by_count.max(by_size)?;
         if !self.history[from].results.is_empty() {
             from -= 1;
         }
         (from > self.trimmed).then_some(from)
+    }
+
+    /// Where prompts should begin so that the history takes no more than its part of the window, about; `None` if it
+    /// fits. The last message always stays.
+    fn from_of_size(&self, window: usize, settings: &Settings) -> Option<usize> {
+        let tokens = |at: usize| self.history[at].estimated_tokens();
+        let summary = self.summary.as_deref().map_or(0, |text| crate::message::estimate_tokens(text.len()));
+        let kept = self.kept.iter().copied().map(tokens).sum::<usize>() + summary;
+        if kept + (self.trimmed..self.history.len()).map(tokens).sum::<usize>() <= window {
+            return None;
+        }
+        let percent = settings.context_trim_percent.min(100) as usize;
+        let last = self.history.len().saturating_sub(1);
+        let mut left = (window - window * percent / 100).saturating_sub(kept + tokens(last));
+        let stays = (self.trimmed..last).rev().take_while(|at| {
+            let tokens = tokens(*at);
+            let fits = tokens <= left;
+            left = left.saturating_sub(tokens);
+            fits
+        });
+        Some(last - stays.count())
     }
 }
 

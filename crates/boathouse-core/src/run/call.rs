@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::crew::ToolIx;
 use crate::ids::{AgentId, CallId, Timestamp};
-use crate::message::Message;
+use crate::message::{Message, Reply};
 
 use super::Run;
-use super::branch::CallPlace;
+use super::branch::{CallPlace, Step};
 use super::decide::Wanted;
 use super::event::{CallError, CallKind, Event, NextAttempt};
 use super::prompt;
@@ -46,7 +46,8 @@ pub fn start(run: &Run, wanted: &Wanted) -> Option<(Event, Work)> {
         CallPlace::Model(..) => {
             let request = prompt::build(run, wanted.call)?;
             let mark = prompt::mark(&request);
-            (CallKind::Model { model: request.model.clone(), prompt: mark }, Work::Model(Box::new(request)))
+            let (model, purpose) = (request.model.clone(), request.purpose);
+            (CallKind::Model { model, prompt: mark, purpose }, Work::Model(Box::new(request)))
         }
         CallPlace::Tool(branch, slot) => {
             let tool = slot.tool?;
@@ -73,6 +74,16 @@ pub fn start(run: &Run, wanted: &Wanted) -> Option<(Event, Work)> {
 pub fn taken_over(run: &Run) -> Option<Event> {
     let lost: Vec<CallId> = run.open_calls().map(|(call, _)| call).collect();
     (run.is_busy() || !lost.is_empty()).then_some(Event::TakenOver { lost })
+}
+
+/// What a model's reply is to the run; `None` if no such call is in flight.
+pub fn replied(run: &Run, call: CallId, reply: Reply, took_ms: u64) -> Option<Event> {
+    let CallPlace::Model(branch, model) = run.find_call(call)? else { return None };
+    let (attempt, agent, branch_id) = (model.attempt, run.agent_id(branch.agent), branch.id);
+    Some(match branch.step {
+        Step::Summarizing(_) => Event::Summarized { call, attempt, branch: branch_id, agent, reply, took_ms },
+        _ => Event::ModelReplied { call, attempt, branch: branch_id, agent, reply, took_ms },
+    })
 }
 
 /// What the failure of a model call's try leads to; `None` if no such try is in flight.

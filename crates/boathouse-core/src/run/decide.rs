@@ -10,7 +10,7 @@ use crate::message::{CallStyle, Reply, ResultStatus, ToolCall, ToolResult};
 use serde_json::Value;
 
 use super::apply::OUTCOME_UNKNOWN;
-use super::branch::{Branch, Round, Slot, SlotState, Step};
+use super::branch::{Branch, ModelCall, Round, Slot, SlotState, Step, Summarizing};
 use super::event::{
     BranchEnd, CallEnd, Event, Outcome, PlannedCall, ReceiptLine, Target, Timer, Via, WaitFor,
 };
@@ -28,7 +28,7 @@ pub enum Decision {
         /// When to record [`Event::TimedOut`], if nothing happens before.
         until: Option<(Timer, Timestamp)>,
     },
-    /// Nothing, until a command comes: everything is paused, or the run has ended.
+    /// Nothing, until a command comes: everything is paused, the run has ended, or its turn has not come.
     Rest,
 }
 
@@ -50,7 +50,7 @@ pub struct Wanted {
 /// Says what the run does next. A pure function of the run.
 pub fn decide(run: &Run) -> Decision {
     match &run.phase {
-        Phase::Ended(_) => return Decision::Rest,
+        Phase::Queued | Phase::Ended(_) => return Decision::Rest,
         Phase::Ending(_) if !run.open.is_empty() => {
             return Decision::Await { calls: Vec::new(), until: None };
         }
@@ -108,19 +108,17 @@ fn wanted(run: &Run) -> Vec<Wanted> {
     let mut calls = Vec::new();
     for branch in &run.branches {
         match &branch.step {
-            Step::Calling(_) | Step::Round(_) if run.is_stopping(branch.id) => {}
-            Step::Calling(model) => calls.push(Wanted {
-                call: model.call,
-                attempt: model.attempt,
-                branch: branch.id,
-                started: model.started,
-                not_before: model.not_before,
-            }),
+            Step::Calling(_) | Step::Summarizing(_) | Step::Round(_) if run.is_stopping(branch.id) => {}
+            Step::Calling(model) => calls.push(want_model(branch, model)),
+            Step::Summarizing(summary) if summary.gave.is_none() => {
+                calls.push(want_model(branch, &summary.call));
+            }
             Step::Round(round) => {
                 let at_once = run.crew.settings.tool_concurrency.max(1);
                 calls.extend(round.slots.iter().filter_map(|slot| want(branch, slot)).take(at_once));
             }
-            Step::Replied { .. }
+            Step::Summarizing(_)
+            | Step::Replied { .. }
             | Step::Transfer(_)
             | Step::Group(_)
             | Step::Joined { .. }
@@ -131,6 +129,16 @@ fn wanted(run: &Run) -> Vec<Wanted> {
         }
     }
     calls
+}
+
+fn want_model(branch: &Branch, model: &ModelCall) -> Wanted {
+    Wanted {
+        call: model.call,
+        attempt: model.attempt,
+        branch: branch.id,
+        started: model.started,
+        not_before: model.not_before,
+    }
 }
 
 fn want(branch: &Branch, slot: &Slot) -> Option<Wanted> {
@@ -154,8 +162,18 @@ fn branch_event(run: &Run, branch: &Branch) -> Option<Event> {
     }
     match &branch.step {
         Step::Calling(model) if !model.started => {
-            let dropped = branch.trim_to(run.crew.settings.keep_recent?)?;
-            Some(Event::HistoryTrimmed { branch: branch.id, dropped })
+            let dropped = branch.outgrown(&run.crew.settings)?;
+            Some(match run.crew.settings.summarize {
+                true => Event::HistoryOutgrown { branch: branch.id, messages: dropped },
+                false => Event::HistoryTrimmed { branch: branch.id, dropped, summary: None, failed: None },
+            })
+        }
+        Step::Summarizing(Summarizing { call, to, gave, .. }) => {
+            let (summary, failed) = match gave.as_ref()? {
+                Ok(_) => (Some(call.call), None),
+                Err(error) => (None, Some(error.clone())),
+            };
+            Some(Event::HistoryTrimmed { branch: branch.id, dropped: *to, summary, failed })
         }
         Step::Replied { reply } => Some(after_reply(run, branch, reply)),
         Step::Transfer(target) => {

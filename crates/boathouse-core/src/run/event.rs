@@ -55,6 +55,12 @@ impl Recorded {
 pub enum Event {
     /// The run began. Always the first event, and only the first.
     RunStarted(Box<RunStarted>),
+    /// The run's turn has come: it was queued, and now begins.
+    Begun {
+        /// What it begins with of its thread; `None` if the thread is its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pinned: Option<Pinned>,
+    },
     /// Another driver took the run over from its log; what was in flight is gone.
     TakenOver {
         /// Calls that had started and not ended.
@@ -201,12 +207,40 @@ pub enum Event {
         /// What they said.
         answer: Answer,
     },
+    /// The history has outgrown its prompts, and what no longer fits is to be summarised: a model call follows.
+    HistoryOutgrown {
+        /// Where.
+        branch: BranchId,
+        /// Messages that are to go, since the beginning.
+        messages: usize,
+    },
+    /// A model summarised what no longer goes into prompts.
+    Summarized {
+        /// The call.
+        call: CallId,
+        /// The try that succeeded.
+        attempt: u32,
+        /// Where.
+        branch: BranchId,
+        /// Whose model it was.
+        agent: AgentId,
+        /// The summary, as the reply's text.
+        reply: Reply,
+        /// How long the try took.
+        took_ms: u64,
+    },
     /// Old messages no longer go into prompts.
     HistoryTrimmed {
         /// Where.
         branch: BranchId,
         /// Messages that went, since the beginning, beside the first user message.
         dropped: usize,
+        /// The call whose reply stands for them in prompts from now on, if one was to and did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<CallId>,
+        /// Why no summary came, if one was wanted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
     },
     /// An operator asked for a pause: calls in flight end, nothing new starts.
     PauseRequested {},
@@ -271,6 +305,12 @@ pub struct RunStarted {
     /// The run whose first events these are a copy of, if it was forked from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkedFrom>,
+    /// What it began with of its thread; `None` if the thread is its own, or the run was queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
+    /// Why it did not begin at once, if it did not: then [`Event::Begun`] says when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<QueuedFor>,
 }
 
 /// Where a fork comes from. Its log holds copies, so it does not need that run any more.
@@ -283,6 +323,38 @@ pub struct ForkedFrom {
     /// Agents that ask another model from there on, without a backup.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<AgentId, Model>,
+}
+
+/// What a run begins with of its thread: the messages stay with the thread, and only their number is in the log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// So many messages, from the first.
+    pub messages: usize,
+    /// What stands for the oldest of them in prompts, if an earlier run has summarised them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// The messages themselves, in logs that stand alone: those of forks, and exported ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Message>,
+}
+
+/// What stands for the oldest messages of a history in prompts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// So many messages, from the first.
+    pub messages: usize,
+    /// What was said in them.
+    pub text: String,
+}
+
+/// What a queued run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueuedFor {
+    /// Its turn on its thread.
+    Thread,
+    /// Fewer runs at work.
+    Room,
 }
 
 /// Limits of one request. They only tighten the crew's.
@@ -322,6 +394,9 @@ pub enum CallKind {
         model: Model,
         /// What was sent, so that a rebuilt prompt can be compared.
         prompt: PromptMark,
+        /// What the reply is for.
+        #[serde(default, skip_serializing_if = "Purpose::is_reply")]
+        purpose: Purpose,
     },
     /// To a tool.
     Tool {
@@ -332,6 +407,23 @@ pub enum CallKind {
         /// Whether it may be made again.
         effect: Effect,
     },
+}
+
+/// What a model's reply is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The agent's next words.
+    #[default]
+    Reply,
+    /// To stand for old messages in prompts.
+    Summary,
+}
+
+impl Purpose {
+    fn is_reply(&self) -> bool {
+        *self == Purpose::Reply
+    }
 }
 
 /// The fingerprint of a prompt; prompts themselves are rebuilt from the run.
@@ -611,7 +703,7 @@ pub struct ReceiptLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Accepted, not begun.
+    /// Accepted, not begun: others go first.
     Queued,
     /// Working.
     Running,

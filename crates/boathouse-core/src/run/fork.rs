@@ -243,7 +243,7 @@ fn step(run: &Run, event: &Event) -> Step {
         Phase::Ended(_) => Some("the run has ended"),
         Phase::Ending(_) => Some("the run is ending"),
         Phase::Running if !run.open.is_empty() => Some("calls are in flight"),
-        Phase::Running => None,
+        Phase::Queued | Phase::Running => None,
     };
     if barred.is_some() {
         return Step { barred, ..Step::default() };
@@ -327,7 +327,15 @@ fn begin(
     else {
         return Err(ReplayError::OutOfPlace(Seq(1)).into());
     };
-    let started = Event::RunStarted(Box::new(first(started, parent, fresh, at, edits)?));
+    let mut started = first(started, parent, fresh, at, edits)?;
+    // A fork waits for nobody: what a queued run began with, it begins with at once.
+    if at == Seq(1) && started.queued.take().is_some() {
+        started.pinned = parent.log.iter().find_map(|recorded| match &recorded.event {
+            Event::Begun { pinned } => pinned.clone(),
+            _ => None,
+        });
+    }
+    let started = Event::RunStarted(Box::new(started));
     let now = fresh.now;
     let first = Recorded { seq: Seq(1), at: now, event: started };
     let run = Run::begin(fresh.run.clone(), parent.crew.clone(), &first)?;

@@ -5,16 +5,17 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::crew::{Agent, ToolCallStyle};
+use crate::crew::{Agent, Parameters, ToolCallStyle};
 use crate::ids::CallId;
 
 use super::Run;
-use super::branch::{Branch, CallPlace};
-use super::event::PromptMark;
+use super::branch::{Branch, CallPlace, Step};
+use super::event::{PromptMark, Purpose};
 use super::request::{ModelRequest, PromptMessage, ToolOffer};
 
 mod messages;
 mod placeholders;
+mod summary;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,22 @@ pub fn build(run: &Run, call: CallId) -> Option<ModelRequest> {
     let CallPlace::Model(branch, model_call) = run.find_call(call)? else { return None };
     let crew = run.crew();
     let agent = crew.agent(branch.agent);
+    if let Step::Summarizing(summarizing) = &branch.step {
+        return Some(ModelRequest {
+            run: run.id().clone(),
+            call,
+            attempt: model_call.attempt,
+            crew: crew.clone(),
+            agent: agent.id.clone(),
+            purpose: Purpose::Summary,
+            agent_call: 0,
+            model: agent.models.get(model_call.model)?.clone(),
+            parameters: Parameters { stop: Vec::new(), ..agent.parameters.clone() },
+            system: summary::system(crew),
+            messages: vec![summary::message(crew, branch, summarizing.to)],
+            tools: Vec::new(),
+        });
+    }
     let tools = offers(run, branch, agent);
     Some(ModelRequest {
         run: run.id().clone(),
@@ -38,6 +55,7 @@ pub fn build(run: &Run, call: CallId) -> Option<ModelRequest> {
         attempt: model_call.attempt,
         crew: crew.clone(),
         agent: agent.id.clone(),
+        purpose: Purpose::Reply,
         agent_call: branch.replies_of(branch.agent) + 1,
         model: run.model(branch.agent, model_call.model)?.clone(),
         parameters: agent.parameters.clone(),

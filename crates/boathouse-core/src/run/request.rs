@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::crew::{Crew, Model, Parameters, ToolSpec};
 use crate::ids::{AgentId, CallId, RunId};
+use crate::run::event::Purpose;
 
 /// One request to a model.
 #[derive(Clone, Debug)]
@@ -20,7 +21,10 @@ pub struct ModelRequest {
     pub crew: Arc<Crew>,
     /// Who is to speak.
     pub agent: AgentId,
-    /// Which reply of this agent in this run it will be, from 1. In a parallel group each branch counts alone.
+    /// What the reply is for.
+    pub purpose: Purpose,
+    /// Which reply of this agent in this run it will be, from 1. In a parallel group each branch counts alone. 0 for a
+    /// summary, which is none of the agent's replies.
     pub agent_call: u32,
     /// Which model answers.
     pub model: Model,

@@ -13,7 +13,7 @@ use super::call::{self, Work};
 use super::decide::{Decision, Wanted, decide};
 use super::event::{CallKind, Event, NextAttempt, Recorded, Timer};
 use super::request::ModelRequest;
-use super::{ReplayError, Run};
+use super::{Phase, ReplayError, Run};
 
 /// The first place at which a log is not what would be written now.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,9 +134,10 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
         }
         // All calls that are ready are made before anything else happens.
         _ if ready.is_some() => Some(make_ready()),
-        Event::ModelReplied { call, .. } | Event::CallStopped { call, .. } => {
-            (!run.open.contains_key(call)).then_some(Now::Waiting)
-        }
+        Event::Begun { .. } => (run.phase != Phase::Queued).then_some(Now::Waiting),
+        Event::ModelReplied { call, .. }
+        | Event::Summarized { call, .. }
+        | Event::CallStopped { call, .. } => (!run.open.contains_key(call)).then_some(Now::Waiting),
         Event::ToolReturned { result, .. } => (!run.open.contains_key(&result.call)).then_some(Now::Waiting),
         Event::AttemptFailed { call, error, next, took_ms, .. } => {
             if !run.open.contains_key(call) {
@@ -161,6 +162,7 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
         | Event::GroupClosing { .. }
         | Event::Joined { .. }
         | Event::WaitOpened { .. }
+        | Event::HistoryOutgrown { .. }
         | Event::HistoryTrimmed { .. }
         | Event::Paused {}
         | Event::RunEnded { .. } => Some(Now::Waiting),

@@ -13,10 +13,6 @@ fn limit(sim: &Sim) -> (&str, &str) {
     }
 }
 
-fn look() -> Said {
-    tools("again", &[("Look", "{}")])
-}
-
 #[test]
 fn max_rounds_executes_so_many_rounds_and_answers_the_calls_after_them() {
     let mut a = agent("a");

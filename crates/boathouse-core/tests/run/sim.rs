@@ -8,7 +8,7 @@ use boathouse_core::crew::Crew;
 use boathouse_core::ids::{CallId, RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::message::{Author, Finish, Message, NativeCall, Reply, ResultStatus, ToolResult, Usage};
 use boathouse_core::run::admit::{Command, Refused, admit};
-use boathouse_core::run::branch::CallPlace;
+use boathouse_core::run::branch::{CallPlace, Step};
 use boathouse_core::run::call::{self, Work};
 use boathouse_core::run::decide::{Decision, Wanted, decide};
 use boathouse_core::run::event::{
@@ -43,6 +43,11 @@ pub fn tools(text: &str, calls: &[(&str, &str)]) -> Said {
     Said::Reply(Reply { text: text.to_owned(), calls: calls.collect(), usage, finish: Finish::ToolCalls })
 }
 
+/// A round of one call of `Look`.
+pub fn look() -> Said {
+    tools("again", &[("Look", "{}")])
+}
+
 pub fn fails(kind: CallErrorKind) -> Said {
     Said::Fails(kind, u32::MAX)
 }
@@ -60,6 +65,7 @@ pub struct Sim {
     pub now: Timestamp,
     /// Every request that was made to a model.
     pub prompts: Vec<Arc<ModelRequest>>,
+    thread: rpds::VectorSync<Arc<Message>>,
 }
 
 impl Sim {
@@ -68,6 +74,16 @@ impl Sim {
     }
 
     pub fn with(crew: Crew, script: Script, change: impl FnOnce(&mut RunStarted)) -> Sim {
+        Sim::on_thread(&[], crew, script, change)
+    }
+
+    /// A run on a thread that has these messages.
+    pub fn on_thread(
+        thread: &[Message],
+        crew: Crew,
+        script: Script,
+        change: impl FnOnce(&mut RunStarted),
+    ) -> Sim {
         let mut started = RunStarted {
             format: FORMAT,
             crew: crew.name.clone(),
@@ -82,13 +98,18 @@ impl Sim {
             on_disconnect: OnDisconnect::Continue,
             verbose: false,
             forked_from: None,
+            pinned: None,
+            queued: None,
         };
         change(&mut started);
         let now = Timestamp(1_000_000);
         let first = Recorded { seq: Seq(1), at: now, event: Event::RunStarted(Box::new(started)) };
-        let run =
-            Run::begin(RunId::from("run"), Arc::new(crew), &first).expect("the crew is the one it names");
-        let mut sim = Sim { run, log: vec![first], script: Arc::new(script), now, prompts: Vec::new() };
+        let thread: rpds::VectorSync<Arc<Message>> = thread.iter().cloned().map(Arc::new).collect();
+        let run = Run::begin_on(thread.clone(), RunId::from("run"), Arc::new(crew), &first)
+            .expect("the crew is the one it names")
+            .on_thread(thread.clone());
+        let script = Arc::new(script);
+        let mut sim = Sim { run, log: vec![first], script, now, prompts: Vec::new(), thread };
         sim.settle();
         sim
     }
@@ -96,8 +117,15 @@ impl Sim {
     /// The same run, read from the first `events` of its log by another process.
     pub fn crashed_after(&self, events: usize) -> Sim {
         let log: Vec<Recorded> = self.log[..events].iter().map(through_json).collect();
-        let run = Run::replay(self.run.id().clone(), self.run.crew().clone(), &log).expect("the log folds");
-        let mut sim = Sim { run, log, script: self.script.clone(), now: self.now, prompts: Vec::new() };
+        let (id, crew, thread) = (self.run.id().clone(), self.run.crew().clone(), self.thread.clone());
+        let mut run = Run::begin_on(thread.clone(), id, crew, &log[0])
+            .expect("the log begins well")
+            .on_thread(thread.clone());
+        for recorded in &log[1..] {
+            run.apply(recorded).expect("the log folds");
+        }
+        let script = self.script.clone();
+        let mut sim = Sim { run, log, script, now: self.now, prompts: Vec::new(), thread };
         if let Some(event) = call::taken_over(&sim.run) {
             sim.record(event);
         }
@@ -162,8 +190,11 @@ impl Sim {
         let event = match self.run.find_call(call).expect("the call is open") {
             CallPlace::Model(branch, model) => {
                 let agent = self.run.crew().agent(branch.agent);
-                let said = self.script.0.get(agent.id.as_str());
-                let said = said.and_then(|said| said.get(branch.replies_of(branch.agent) as usize));
+                let (speaker, at) = match branch.step {
+                    Step::Summarizing(_) => ("summary", self.summaries()),
+                    _ => (agent.id.as_str(), branch.replies_of(branch.agent) as usize),
+                };
+                let said = self.script.0.get(speaker).and_then(|said| said.get(at));
                 match said.cloned().unwrap_or_else(|| text(".")) {
                     Said::Fails(kind, tries) if model.attempt <= tries => {
                         let error = CallError { kind, message: "no".to_owned(), retry_after_ms: None };
@@ -190,10 +221,12 @@ impl Sim {
 
     fn replied(&self, call: CallId, said: Said) -> Event {
         let Said::Reply(reply) = said else { unreachable!("only replies get here") };
-        let place = self.run.find_call(call).expect("the call is open");
-        let CallPlace::Model(branch, model) = place else { unreachable!("only model calls get here") };
-        let agent = self.run.crew().agent(branch.agent).id.clone();
-        Event::ModelReplied { call, attempt: model.attempt, branch: branch.id, agent, reply, took_ms: 0 }
+        call::replied(&self.run, call, reply, 0).expect("the call is open")
+    }
+
+    /// Summaries so far.
+    fn summaries(&self) -> usize {
+        self.log.iter().filter(|recorded| matches!(recorded.event, Event::Summarized { .. })).count()
     }
 
     /// Somebody says something to the run.

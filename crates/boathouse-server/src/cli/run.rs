@@ -31,7 +31,7 @@ Examples:
   boathouse run examples/it-support --model scripted          asks what to do
   echo \"My computer is slow\" | boathouse run examples/it-support --model scripted
   boathouse run my-crew \"Summarize\" --var topic=boats --json > events.jsonl
-  boathouse run my-crew \"And now?\" --journal runs.db --thread friday
+  boathouse run my-crew \"And now?\" --thread friday             goes on with what was said
 
 When an agent waits for an answer, the run asks for it here. At the end of stdin it stays paused.
 
@@ -55,12 +55,12 @@ pub(crate) struct RunArgs {
     /// Answer for every model: `scripted`, or `PROVIDER/MODEL`
     #[arg(long, env = "BOATHOUSE_MODEL", value_name = "MODEL")]
     model: Option<String>,
-    /// Where the run is kept: `memory`, or an SQLite file
-    #[arg(long, env = "BOATHOUSE_JOURNAL", value_name = "memory|FILE", default_value = "memory")]
-    journal: JournalChoice,
-    /// The conversation it belongs to
-    #[arg(long, value_name = "ID")]
-    thread: Option<String>,
+    /// Where the run is kept: `memory`, or an SQLite file [default: memory, with --thread boathouse.db]
+    #[arg(long, env = "BOATHOUSE_JOURNAL", value_name = "memory|FILE")]
+    journal: Option<JournalChoice>,
+    /// Go on with a conversation, or begin one of this name
+    #[arg(long, value_name = "ID", value_parser = thread)]
+    thread: Option<ThreadId>,
     /// The agent to start at, instead of the crew's entry
     #[arg(long, value_name = "AGENT")]
     start_at: Option<String>,
@@ -82,8 +82,28 @@ fn var(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn thread(text: &str) -> Result<ThreadId, String> {
+    boathouse_server::http::input::check_id("ID", text)
+        .map(|()| ThreadId::from(text))
+        .map_err(|problem| problem.detail.into_owned())
+}
+
+/// Where the run is kept. A conversation that ends with its process would be none.
+fn journal(args: &RunArgs) -> Result<JournalChoice, Failure> {
+    match (&args.journal, &args.thread) {
+        (Some(JournalChoice::Memory), Some(thread)) => Err(Failure::usage(format!(
+            "the conversation `{thread}` cannot be gone on with: a journal in memory ends with the run"
+        ))
+        .hint("name a file with --journal, or leave it out")),
+        (Some(choice), _) => Ok(choice.clone()),
+        (None, Some(_)) => Ok(JournalChoice::File("boathouse.db".into())),
+        (None, None) => Ok(JournalChoice::Memory),
+    }
+}
+
 /// Runs a crew once.
 pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
+    let journal = journal(&args)?;
     let mut signals = StopSignals::take_over()?;
     let parts = Parts::new(args.model.as_deref())?;
     let crew = crews::load(&args.dir, &parts.catalog())?;
@@ -97,13 +117,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     if input.trim().is_empty() {
         return Err(Failure::usage("the input is empty").hint("write it after the crew's folder, in quotes"));
     }
-    let engine = parts.start(&args.journal, Keeping::default(), Vec::new()).await?;
+    let engine = parts.start(&journal, Keeping::default(), Vec::new()).await?;
     let crew = engine.add_crew(crew).await.map_err(Failure::new)?;
     let start = StartRun {
         crew: crew.name.clone(),
         input,
         start_at: args.start_at.map(AgentId::from),
-        thread: args.thread.map(ThreadId::from),
+        thread: args.thread,
         vars: args.vars.into_iter().collect(),
         ..StartRun::default()
     };
@@ -119,7 +139,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         signals: &mut signals,
         offline_possible: args.model.is_none() && crew.source.contains_key(boathouse::provider::script::FILE),
     };
-    let done = live.start(start, &args.journal).await;
+    let done = live.start(start, &journal).await;
     // Of a run that was left paused, the journal keeps all there is; one in memory ends with the process.
     tokio::select! {
         () = engine.shutdown(GRACE) => done,

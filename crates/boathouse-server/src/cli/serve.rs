@@ -75,6 +75,12 @@ pub(crate) struct ServeArgs {
     /// Keep so many ended runs at most; 0 keeps them all
     #[arg(long, env = "BOATHOUSE_KEEP_RUNS", default_value_t = 100_000, value_name = "NUMBER")]
     keep_runs: u32,
+    /// Let so many runs be at work at once; those beyond wait in the journal. Paused runs do not count
+    #[arg(long, env = "BOATHOUSE_MAX_ACTIVE_RUNS", default_value_t = 10_000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_active_runs: u32,
+    /// Let so many runs wait, for that or for their turn on a thread; those beyond are refused
+    #[arg(long, env = "BOATHOUSE_MAX_QUEUED_RUNS", default_value_t = 100_000, value_name = "NUMBER")]
+    max_queued_runs: u32,
     /// Let other servers that are started so serve the same file at the same time, for tests of crashes
     #[arg(long)]
     shared_file: bool,
@@ -107,6 +113,8 @@ impl ServeArgs {
         Keeping {
             shared: self.shared_file.then(|| Duration::from_millis(self.lease_ms)),
             retention: Some(retention),
+            max_active: Some(self.max_active_runs as usize),
+            max_queued: Some(self.max_queued_runs as usize),
         }
     }
 }

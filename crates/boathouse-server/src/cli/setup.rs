@@ -47,6 +47,9 @@ pub(crate) struct Keeping {
     pub(crate) shared: Option<Duration>,
     /// Which ended runs are kept; `None` keeps all.
     pub(crate) retention: Option<Retention>,
+    /// Runs that may be at work, and that may wait, if not as many as the engine lets by itself.
+    pub(crate) max_active: Option<usize>,
+    pub(crate) max_queued: Option<usize>,
 }
 
 /// What crews are checked against and engines are made of.
@@ -89,6 +92,12 @@ impl Parts {
     ) -> Result<Engine, Failure> {
         let mut builder =
             Engine::builder().providers(self.providers).tools(self.tools).retention(keeping.retention);
+        if let Some(most) = keeping.max_active {
+            builder = builder.max_active_runs(most);
+        }
+        if let Some(most) = keeping.max_queued {
+            builder = builder.max_queued_runs(most);
+        }
         if let JournalChoice::File(file) = choice {
             let journal = match keeping.shared {
                 None => SqliteJournal::open(file).await,
@@ -122,9 +131,17 @@ fn cannot_keep(error: JournalError) -> Failure {
 /// A run that could not be started.
 pub(crate) fn cannot_start(error: StartError) -> Failure {
     match error {
-        StartError::UnknownCrew { .. } | StartError::UnknownAgent { .. } | StartError::EmptyInput => {
-            Failure::usage(error)
-        }
-        StartError::ShuttingDown | StartError::Request(_) | StartError::Journal(_) => Failure::new(error),
+        StartError::UnknownCrew { .. }
+        | StartError::UnknownAgent { .. }
+        | StartError::EmptyInput
+        | StartError::OtherCrew { .. }
+        | StartError::HistoryOnThread(_) => Failure::usage(error),
+        StartError::ThreadBusy { .. } => Failure::new(error)
+            .hint("`boathouse serve` its file to answer or cancel that run, or choose another thread"),
+        StartError::ThreadQueueFull(_)
+        | StartError::TooManyRuns(_)
+        | StartError::ShuttingDown
+        | StartError::Request(_)
+        | StartError::Journal(_) => Failure::new(error),
     }
 }

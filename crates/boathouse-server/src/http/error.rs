@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::run::admit::Refused;
-use boathouse::engine::{CommandError, RequestError, StartError};
+use boathouse::engine::{CommandError, RequestError, StartError, ThreadError};
 use boathouse::journal::JournalError;
 use serde::Serialize;
 
@@ -67,6 +67,8 @@ codes! {
     UnknownCrew = "unknown_crew", 404, "No such crew";
     /// No such run.
     UnknownRun = "unknown_run", 404, "No such run";
+    /// No such thread.
+    UnknownThread = "unknown_thread", 404, "No such thread";
     /// The route exists for other methods.
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The body did not arrive in time.
@@ -97,6 +99,18 @@ codes! {
     KeyReused = "idempotency_key_reused", 409, "The idempotency key stands for another request";
     /// The request with this idempotency key is being carried out.
     KeyInProgress = "idempotency_key_in_progress", 409, "The request is being carried out";
+    /// Another run has not ended on the thread, or waits for its turn.
+    ThreadBusy = "thread_busy", 409, "The thread is busy";
+    /// The thread belongs to another crew.
+    ThreadOfOtherCrew = "thread_of_other_crew", 409, "The thread belongs to another crew";
+    /// A request brings a history to a thread that has one.
+    ThreadHasHistory = "thread_has_history", 409, "The thread has a history of its own";
+    /// There is a thread of this id.
+    ThreadExists = "thread_exists", 409, "The thread exists already";
+    /// The thread is that of one run, and goes with it.
+    ThreadOfRun = "thread_of_run", 409, "The thread is that of a run";
+    /// The run waits for its turn: it can only be cancelled.
+    RunQueued = "run_queued", 409, "The run has not begun";
     /// The run was written by somebody else at the same time.
     RunConflict = "run_conflict", 409, "The run was changed at the same time";
     /// The body is larger than the server takes.
@@ -107,12 +121,16 @@ codes! {
     NotJson = "not_json", 415, "The content type must be application/json";
     /// The crew has more agents and routes than a picture can show.
     GraphTooLarge = "graph_too_large", 422, "The crew is too large for a picture";
+    /// Too many runs wait on the thread.
+    ThreadQueueFull = "thread_queue_full", 429, "Too many runs wait on the thread";
     /// Our fault.
     Internal = "internal", 500, "Internal error";
     /// The run was written by a newer version.
     NeedsUpgrade = "needs_upgrade", 500, "The run was written by a newer version";
     /// The journal cannot be reached or written.
     JournalUnavailable = "journal_unavailable", 503, "The journal is unavailable";
+    /// Too many runs are at work, and too many wait.
+    TooManyRuns = "too_many_runs", 503, "Too many runs";
     /// The server is shutting down.
     ShuttingDown = "shutting_down", 503, "The server is shutting down";
 }
@@ -183,7 +201,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -201,6 +219,9 @@ impl From<JournalError> for Problem {
             | JournalError::Exists(_) => {
                 Problem::new(Code::RunConflict, detail).hint("read the run again, then repeat the request")
             }
+            JournalError::ThreadBusy(_) => thread_busy(detail),
+            JournalError::ThreadQueueFull(_) => Problem::new(Code::ThreadQueueFull, detail),
+            JournalError::QueueFull => too_many_runs(detail),
             JournalError::Unavailable(_) => {
                 Problem::new(Code::JournalUnavailable, detail).hint("try again in a moment")
             }
@@ -224,9 +245,33 @@ impl From<StartError> for Problem {
             StartError::EmptyInput => {
                 Problem::new(Code::MissingField, detail).field("input").hint("say what the crew is asked")
             }
+            StartError::ThreadBusy { .. } => thread_busy(detail),
+            StartError::OtherCrew { .. } => {
+                Problem::new(Code::ThreadOfOtherCrew, detail).field("thread").hint("choose another thread")
+            }
+            StartError::HistoryOnThread(_) => Problem::new(Code::ThreadHasHistory, detail)
+                .field("history")
+                .hint("leave `history` out: the run begins with what was said on the thread"),
+            StartError::ThreadQueueFull(_) => Problem::new(Code::ThreadQueueFull, detail)
+                .field("thread")
+                .hint("try again when some of them have ended"),
+            StartError::TooManyRuns(_) => too_many_runs(detail),
             StartError::ShuttingDown => shutting_down(),
             StartError::Request(error) => error.into(),
             StartError::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<ThreadError> for Problem {
+    fn from(error: ThreadError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            ThreadError::UnknownCrew { .. } => Problem::new(Code::UnknownCrew, detail)
+                .field("crew")
+                .hint("GET /v1/crews lists the crews that are served"),
+            ThreadError::Exists(_) => Problem::new(Code::ThreadExists, detail).field("id"),
+            ThreadError::Journal(error) => error.into(),
         }
     }
 }
@@ -264,6 +309,7 @@ impl From<RequestError> for Problem {
 fn refused_problem(refused: &Refused) -> Problem {
     let detail = refused.to_string();
     match refused {
+        Refused::Queued => Problem::new(Code::RunQueued, detail).hint("wait for its begin, or cancel it"),
         Refused::Ended => Problem::new(Code::RunEnded, detail),
         Refused::NotWaiting => Problem::new(Code::NotWaiting, detail),
         Refused::UnknownWait(_) => Problem::new(Code::UnknownWait, detail).field("wait"),
@@ -274,6 +320,16 @@ fn refused_problem(refused: &Refused) -> Problem {
         Refused::WrongAnswer(_) => Problem::new(Code::WrongAnswer, detail),
         Refused::NotPaused => Problem::new(Code::NotPaused, detail),
     }
+}
+
+fn thread_busy(detail: String) -> Problem {
+    Problem::new(Code::ThreadBusy, detail)
+        .field("thread")
+        .hint("wait for its end, or start the run with `when_busy`: `enqueue` or `interrupt`")
+}
+
+pub(super) fn too_many_runs(detail: String) -> Problem {
+    Problem::new(Code::TooManyRuns, detail).hint("try again in a moment")
 }
 
 fn shutting_down() -> Problem {

@@ -10,7 +10,7 @@ use boathouse::core::run::fork::{Edits, ForkRefused};
 use boathouse::engine::{ForkError, ForkPoint, ForkRun};
 use serde_json::Value;
 
-use super::error::{Code, Problem};
+use super::error::{Code, Problem, too_many_runs};
 use super::input::{self, Fields, Query, invalid};
 use super::runs::{
     RunPath, answer_with, read_answer, read_limits, read_on_disconnect, view_at, while_serving,
@@ -153,6 +153,7 @@ impl From<ForkError> for Problem {
             ForkError::UnknownRun(_) => Problem::new(Code::UnknownRun, detail),
             ForkError::UnknownProvider { .. } => Problem::new(Code::InvalidField, detail).field("model"),
             ForkError::Refused(refused) => refused_problem(refused, detail),
+            ForkError::TooManyRuns => too_many_runs(detail),
             ForkError::ShuttingDown => boathouse::engine::CommandError::ShuttingDown.into(),
             ForkError::Request(error) => error.into(),
             ForkError::Journal(error) => error.into(),

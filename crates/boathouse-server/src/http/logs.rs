@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::ids::Seq;
 use boathouse::journal::JournalError;
-use boathouse::log_file::Head;
+use boathouse::log_file::{Head, alone};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
@@ -32,7 +32,7 @@ pub(crate) async fn show(
         let (journal, run) = (journal.clone(), run.clone());
         async move {
             let left = usize::try_from(row.seq.0.saturating_sub(after.0)).unwrap_or(usize::MAX).min(PAGE);
-            let page = journal.read(&run, after, left).await?;
+            let page = alone(&*journal, &run, journal.read(&run, after, left).await?).await?;
             let Some(last) = page.last() else { return Ok(None) };
             let mut lines = BytesMut::new();
             for event in &page {

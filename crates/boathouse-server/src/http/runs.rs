@@ -11,7 +11,7 @@ use boathouse::core::message::{Author, Message, Usage};
 use boathouse::core::run::event::{
     Answer, CancelReason, OnDisconnect, Outcome, ReceiptLine, RunLimits, RunState,
 };
-use boathouse::engine::{CommandError, Done, RunView, StartRun, WaitView};
+use boathouse::engine::{CommandError, Done, RunView, StartRun, WaitView, WhenBusy};
 use boathouse::feed::Watch;
 use boathouse::journal::{RequestKey, RunQuery, RunRow};
 use serde::Serialize;
@@ -23,8 +23,8 @@ use super::input::{self, Fields, MAX_HISTORY, MAX_MESSAGE_BYTES, Query, invalid}
 use super::{App, door, idempotency, stream};
 
 /// Runs on one page of a list.
-const MAX_PAGE: u64 = 200;
-const DEFAULT_PAGE: u64 = 50;
+pub(crate) const MAX_PAGE: u64 = 200;
+pub(crate) const DEFAULT_PAGE: u64 = 50;
 /// Every state, for `?state=`.
 const STATES: [RunState; 7] = [
     RunState::Queued,
@@ -242,16 +242,38 @@ pub(crate) async fn while_serving(
 
 /// Reads what a run is started with.
 pub fn read_start(crew: String, body: &[u8]) -> Result<StartRun, Problem> {
-    let known = ["input", "history", "start_at", "thread", "vars", "metadata", "limits", "on_disconnect"];
+    let known = [
+        "input",
+        "history",
+        "start_at",
+        "thread",
+        "when_busy",
+        "vars",
+        "metadata",
+        "limits",
+        "on_disconnect",
+    ];
     let mut fields = Fields::parse(body, &known)?;
     let metadata = fields.object("metadata")?;
     input::check_labels("metadata", &metadata)?;
+    let thread = fields.id("thread")?.map(ThreadId::from);
+    let when_busy = match fields.text("when_busy")?.as_deref() {
+        Some(_) if thread.is_none() => {
+            let hint = "name the thread that the run goes on with, or leave it out";
+            return Err(invalid("when_busy", "means nothing without `thread`").hint(hint));
+        }
+        None | Some("reject") => WhenBusy::Reject,
+        Some("enqueue") => WhenBusy::Enqueue,
+        Some("interrupt") => WhenBusy::Interrupt,
+        Some(_) => return Err(invalid("when_busy", "must be `reject`, `enqueue` or `interrupt`")),
+    };
     Ok(StartRun {
         crew,
         input: fields.required_text("input")?,
-        history: read_history(fields.list("history", MAX_HISTORY)?)?,
+        history: read_history("history", fields.list("history", MAX_HISTORY)?)?,
         start_at: fields.id("start_at")?.map(AgentId::from),
-        thread: fields.id("thread")?.map(ThreadId::from),
+        thread,
+        when_busy,
         vars: read_vars(fields.object("vars")?)?,
         metadata: metadata.into_iter().collect(),
         limits: read_limits(fields.object("limits")?)?,
@@ -269,11 +291,11 @@ pub(crate) fn read_on_disconnect(fields: &mut Fields) -> Result<Option<OnDisconn
     }
 }
 
-/// Reads `[{role, content, agent?}]`, oldest first.
-pub(crate) fn read_history(list: Vec<Value>) -> Result<Vec<Message>, Problem> {
+/// Reads the field `[{role, content, agent?}]`, oldest first.
+pub(crate) fn read_history(field: &str, list: Vec<Value>) -> Result<Vec<Message>, Problem> {
     let mut history = Vec::with_capacity(list.len());
     for (place, entry) in list.into_iter().enumerate() {
-        let mut fields = Fields::of(entry, &format!("history[{place}]"), &["role", "content", "agent"])?;
+        let mut fields = Fields::of(entry, &format!("{field}[{place}]"), &["role", "content", "agent"])?;
         let agent = fields.id("agent")?;
         let role = fields.required_text("role")?;
         let from = match (role.as_str(), agent) {
@@ -332,12 +354,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Jso
             invalid("state", format!("must be one of {}", states.join(", ")))
         })?),
     };
-    let before = match query.get("cursor") {
-        None => None,
-        Some(text) => Some(read_cursor(text).ok_or_else(|| {
-            invalid("cursor", "must be the `next` of an earlier page").hint("leave it out for the first page")
-        })?),
-    };
+    let before = read_before(&query)?.map(|(at, id)| (at, RunId::from(id)));
     let wanted = RunQuery {
         crew: query.get("crew").map(str::to_owned),
         state,
@@ -349,7 +366,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Jso
     let mut rows = app.engine().runs(&wanted).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| cursor(row.created_at, &row.run));
+    let next = rows.last().filter(|_| more).map(|row| cursor(row.created_at, row.run.as_str()));
     let rows: Vec<Value> = rows.iter().map(row_json).collect();
     Ok(Json(json!({"runs": rows, "next": next})))
 }
@@ -368,13 +385,21 @@ pub fn row_json(row: &RunRow) -> Value {
     })
 }
 
-/// The place after a run in the list, in hexadecimal so that nobody builds on what it holds.
-pub fn cursor(at: Timestamp, run: &RunId) -> String {
-    format!("{}.{run}", at.0).bytes().map(|byte| format!("{byte:02x}")).collect()
+/// The place after an entry of a list, in hexadecimal so that nobody builds on what it holds.
+pub fn cursor(at: Timestamp, id: &str) -> String {
+    format!("{}.{id}", at.0).bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The place of the query's `cursor`, if it has one.
+pub(crate) fn read_before(query: &Query) -> Result<Option<(Timestamp, String)>, Problem> {
+    let Some(text) = query.get("cursor") else { return Ok(None) };
+    read_cursor(text).map(Some).ok_or_else(|| {
+        invalid("cursor", "must be the `next` of an earlier page").hint("leave it out for the first page")
+    })
 }
 
 /// Reads what [`cursor`] wrote.
-pub fn read_cursor(text: &str) -> Option<(Timestamp, RunId)> {
+pub fn read_cursor(text: &str) -> Option<(Timestamp, String)> {
     if !text.len().is_multiple_of(2) || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         return None;
@@ -382,9 +407,9 @@ pub fn read_cursor(text: &str) -> Option<(Timestamp, RunId)> {
     let bytes: Vec<u8> =
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or(0)).collect();
     let plain = String::from_utf8(bytes).ok()?;
-    let (at, run) = plain.split_once('.')?;
-    input::check_id("cursor", run).ok()?;
-    Some((Timestamp(at.parse().ok()?), RunId::from(run)))
+    let (at, id) = plain.split_once('.')?;
+    input::check_id("cursor", id).ok()?;
+    Some((Timestamp(at.parse().ok()?), id.to_owned()))
 }
 
 /// `GET /v1/runs/{run}`.

@@ -13,3 +13,4 @@ mod runs;
 mod schemas;
 mod streams;
 mod support;
+mod threads;

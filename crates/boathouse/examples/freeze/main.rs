@@ -10,7 +10,7 @@ use std::time::Duration;
 use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::run::event::{Answer, CancelReason};
 use boathouse::crew_dir;
-use boathouse::engine::{Engine, ForkPoint, ForkRun};
+use boathouse::engine::{Engine, ForkPoint, ForkRun, WhenBusy};
 use boathouse::log_file::LogFile;
 use boathouse::prelude::*;
 
@@ -92,6 +92,13 @@ async fn play(scenario: &Scenario, root: &Path) -> Result<LogFile, Failed> {
             Step::Fork(edits) => {
                 let fork = ForkRun { run: run.clone(), from: ForkPoint::Last, edits: edits() };
                 run = engine.fork(fork).await?;
+            }
+            Step::Queue => {
+                let crew = engine.crews()[0].name.clone();
+                let (thread, when_busy) = (Some(run.as_str().into()), WhenBusy::Enqueue);
+                let input = "and now?".to_owned();
+                run =
+                    engine.start(StartRun { crew, input, thread, when_busy, ..StartRun::default() }).await?;
             }
             Step::Retry => {
                 let fork = ForkRun { run: run.clone(), from: ForkPoint::Retry, edits: Default::default() };

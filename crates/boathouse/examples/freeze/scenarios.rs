@@ -33,6 +33,8 @@ pub(crate) enum Step {
     /// The last run is forked; what follows is about the new one.
     Fork(fn() -> Edits),
     Retry,
+    /// Another run waits for this one on its thread; what follows is about the new one.
+    Queue,
 }
 
 const fn crew(
@@ -94,6 +96,13 @@ pub(crate) fn all() -> Vec<Scenario> {
             TRIMMED_SCRIPT,
             &[Step::Answer("one"), Step::Answer("two"), Step::Answer("three")],
         ),
+        crew(
+            "history-is-summarized",
+            SUMMARIZED,
+            SUMMARIZED_SCRIPT,
+            &[Step::Answer("one"), Step::Answer("two"), Step::Answer("three")],
+        ),
+        crew("begun-on-a-thread", SLOW, SLOW_SCRIPT, &[Step::Until("call_started", 1), Step::Queue]),
         crew(
             "fork-with-edits",
             LINE,
@@ -391,6 +400,22 @@ routing:
   signals:
     talker: [{signal: "[BYE]", target: null}]
 settings: {keep_recent: 2}
+"#;
+const SUMMARIZED: &str = r#"
+name: summarized
+agents:
+  - {id: talker, provider: scripted}
+routing:
+  agent_behaviors: {talker: {wait_for_signal: true}}
+  signals:
+    talker: [{signal: "[BYE]", target: null}]
+settings: {keep_recent: 4, summarize: true}
+"#;
+const SUMMARIZED_SCRIPT: &str = r#"
+rules:
+  - {when: "^Summarize", reply: "They said hello, and talked about one thing.", usage: {input_tokens: 40, output_tokens: 9}}
+  - {agent: talker, call: 4, reply: "Good bye. [BYE]"}
+  - {agent: talker, reply: "And then?"}
 "#;
 const TRIMMED_SCRIPT: &str = r#"
 rules:

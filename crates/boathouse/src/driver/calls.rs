@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use boathouse_core::ids::CallId;
 use boathouse_core::message::{Reply, ResultStatus};
-use boathouse_core::run::event::{CallEnd, CallErrorKind};
+use boathouse_core::run::event::{CallEnd, CallErrorKind, Purpose};
 use boathouse_core::run::request::ModelRequest;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::Feed;
-use crate::provider::{Deltas, Provider, ProviderError};
+use crate::provider::{Deltas, NoDeltas, Provider, ProviderError};
 use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd};
 
 /// Calls in flight. Dropping it drops them: requests are closed, subprocesses killed.
@@ -48,7 +48,6 @@ pub(super) enum End {
 /// A call that ended.
 pub(super) struct Returned {
     pub(super) call: CallId,
-    pub(super) attempt: u32,
     pub(super) took_ms: u64,
     pub(super) end: End,
 }
@@ -59,7 +58,7 @@ impl Calls {
         self.futures.is_empty()
     }
 
-    /// Asks a model. Pieces of the reply go to the feed.
+    /// Asks a model. Pieces of a reply go to the feed.
     pub(super) fn ask(
         &mut self,
         provider: Result<Arc<dyn Provider>, ProviderError>,
@@ -72,8 +71,11 @@ impl Calls {
             Ok(_) | Err(_) => CallEnd::Dropped,
         };
         let (reply, stop) = abortable(async move {
-            let deltas = ToFeed { feed, call, attempt };
-            provider?.reply(&request, &deltas).await
+            match request.purpose {
+                Purpose::Reply => provider?.reply(&request, &ToFeed { feed, call, attempt }).await,
+                // Nobody waits to read it.
+                Purpose::Summary => provider?.reply(&request, &NoDeltas).await,
+            }
         });
         self.stops.insert(call, Stop::Drop(stop));
         self.futures.push(Box::pin(async move {
@@ -82,7 +84,7 @@ impl Calls {
                 Ok(Err(_)) => End::Stopped(stopped),
                 Err(panic) => End::Model(Err(panicked(&panic))),
             };
-            Returned { call, attempt, took_ms: millis_since(began), end }
+            Returned { call, took_ms: millis_since(began), end }
         }));
     }
 
@@ -94,7 +96,7 @@ impl Calls {
         cx: ToolCx,
         limits: CallLimits,
     ) {
-        let (call, attempt, began) = (cx.call, cx.attempt, Instant::now());
+        let (call, began) = (cx.call, Instant::now());
         self.stops.insert(call, Stop::Tell(cx.cancelled.clone()));
         self.futures.push(Box::pin(async move {
             let end = match tool {
@@ -109,7 +111,7 @@ impl Calls {
                     output: "this program has no such tool".to_owned(),
                 },
             };
-            Returned { call, attempt, took_ms: millis_since(began), end: End::Tool(end) }
+            Returned { call, took_ms: millis_since(began), end: End::Tool(end) }
         }));
     }
 

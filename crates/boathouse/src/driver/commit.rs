@@ -10,7 +10,7 @@ use tokio::time::sleep;
 #[cfg(feature = "crash-points")]
 use crate::crash::{CrashPoint, pass};
 use crate::engine::period::missed;
-use crate::journal::{Append, JournalError, Lease, NewRun, Stored};
+use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, Stored, ThreadEnd};
 
 use super::Driver;
 
@@ -60,6 +60,7 @@ impl Driver {
             match written {
                 Ok(lease) => {
                     self.lease = Some(lease);
+                    self.turn = None;
                     return Ok(());
                 }
                 Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
@@ -107,19 +108,31 @@ impl Driver {
         let (crew, thread) = (self.run.crew().clone(), self.run.started().thread.clone());
         let events = events.to_vec();
         let requests: Vec<_> = self.requests.iter().map(|request| request.key().clone()).collect();
+        let on_thread = self.on_thread();
         async move {
             match lease {
                 Some(lease) => {
-                    journal.append(Append { run, lease, state, events, requests }).await?;
+                    journal.append(Append { run, lease, state, events, requests, on_thread }).await?;
                     Ok(lease)
                 }
                 None => {
                     let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
                     let request = requests.into_iter().next();
-                    journal.create(NewRun { run, crew, crew_hash, thread, state, events, request }).await
+                    let new = NewRun { run, crew, crew_hash, thread, state, events, request, on_thread };
+                    journal.create(new).await
                 }
             }
         }
+    }
+
+    /// What the batch does on a thread that the run shares.
+    fn on_thread(&self) -> Option<OnThread> {
+        let ended = self.run.state().is_ended() && self.run.shares_thread();
+        if self.turn.is_none() && !ended {
+            return None;
+        }
+        let end = ended.then(|| ThreadEnd::of(&self.run));
+        Some(OnThread { thread: self.run.started().thread.clone(), turn: self.turn, end })
     }
 
     /// Whether an append of which we heard no good was made after all.

@@ -25,6 +25,8 @@ pub struct EngineBuilder {
     disconnect_grace: Duration,
     retention: Option<Retention>,
     recovery: Recovery,
+    max_active_runs: usize,
+    max_queued_runs: usize,
 }
 
 /// Which runs of the journal go on that nobody drives.
@@ -48,6 +50,8 @@ impl EngineBuilder {
             disconnect_grace: Duration::from_secs(5),
             retention: Some(Retention::default()),
             recovery: Recovery::default(),
+            max_active_runs: 10_000,
+            max_queued_runs: 100_000,
         }
     }
 
@@ -104,12 +108,31 @@ impl EngineBuilder {
         self
     }
 
+    /// How many runs may be at work at once; those beyond wait in the journal, first in, first out. Runs that are paused
+    /// are not at work, and are not held up when they go on. Default 10,000; at least 1.
+    pub fn max_active_runs(mut self, most: usize) -> EngineBuilder {
+        self.max_active_runs = most.max(1);
+        self
+    }
+
+    /// How many runs may wait to begin, for room and on threads; those beyond are refused. Default 100,000.
+    pub fn max_queued_runs(mut self, most: usize) -> EngineBuilder {
+        self.max_queued_runs = most;
+        self
+    }
+
     /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on, unless
     /// [`EngineBuilder::recovery`] says otherwise.
     pub async fn start(self) -> Result<Engine, JournalError> {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::new()));
-        let shared =
-            Shared::new(journal, self.providers, self.tools, self.cancel_grace, self.disconnect_grace);
+        let shared = Shared::new(
+            journal,
+            self.providers,
+            self.tools,
+            self.cancel_grace,
+            self.disconnect_grace,
+            (self.max_active_runs, self.max_queued_runs),
+        );
         let engine = Engine { inner: Arc::new(Inner { shared: Arc::new(shared) }) };
         for crew in self.crews {
             engine.add_crew(crew).await?;

@@ -2,13 +2,13 @@
 
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::event::Recorded;
-use boathouse_core::run::fork::{self, Edits, ForkRefused, Fresh, Parent};
+use boathouse_core::run::fork::{self, Edits, Fork, ForkRefused, Fresh, Parent};
 
 use crate::clock::Clock;
 use crate::journal::{JournalError, RequestKey};
 
 use super::requests::{Known, OpenRequest};
-use super::shared::Begun;
+use super::shared::{Begun, NotBegun, Start};
 use super::{Done, Engine, RequestError, did_you_mean};
 
 /// A new run that is forked from another.
@@ -52,6 +52,9 @@ pub enum ForkError {
     /// The run cannot be forked so.
     #[error(transparent)]
     Refused(#[from] ForkRefused),
+    /// As many runs are at work as may be.
+    #[error("too many runs are at work")]
+    TooManyRuns,
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -102,8 +105,14 @@ impl Engine {
             ForkPoint::At(seq) => fork::fork(&parent, &fresh, Some(seq), &edits)?,
             ForkPoint::Retry => fork::retry(&parent, &fresh, &edits)?,
         };
-        let begun = self.shared().begin(forked.run, forked.log, clock, None, request);
-        let Begun { created, .. } = begun.ok_or(ForkError::ShuttingDown)?;
+        let Fork { run, log } = forked;
+        let start = Start { run, log, clock, deltas: None, request, turn: None };
+        let Begun { created, .. } = match self.shared().begin(start) {
+            Ok(begun) => begun,
+            Err(NotBegun::NoRoom) => return Err(ForkError::TooManyRuns),
+            Err(NotBegun::Closing) => return Err(ForkError::ShuttingDown),
+            Err(NotBegun::Journal(error)) => return Err(error.into()),
+        };
         created.await.map_err(|_| ForkError::ShuttingDown)??;
         Ok(id)
     }

@@ -31,6 +31,9 @@ pub(super) fn lasts(lease: Duration) -> Duration {
 impl Shared {
     /// Starts what keeps the engine going beside its runs; it ends when it is told to, or drivers are interrupted.
     pub(super) fn keep(self: &Arc<Self>, retention: Option<Retention>, recovery: Recovery) {
+        if recovery == Recovery::ByItself {
+            self.spawn_keeper(self.clone().give_turns());
+        }
         if !self.journal.is_durable() {
             return;
         }
@@ -80,8 +83,10 @@ impl Shared {
         }
     }
 
-    /// Takes over runs that are not at rest and that nobody drives: whoever drove them has gone, or could not.
+    /// Takes over runs that are not at rest and that nobody drives: whoever drove them has gone, or could not. Begins queued
+    /// runs whose turn has come and that nobody has begun.
     async fn scan(self: &Arc<Self>, every: Duration) {
+        self.look_at_queue().await;
         loop {
             sleep(every).await;
             if !self.period.load().lasts() {
@@ -95,6 +100,10 @@ impl Shared {
                     left.for_each(|run| self.recover(run, Recover::Again));
                 }
                 Err(error) => tracing::debug!(%error, "cannot look for runs that nobody drives"),
+            }
+            self.look_at_queue().await;
+            if let Err(error) = self.let_go_of_watched().await {
+                tracing::debug!(%error, "cannot look for queued runs that others have begun");
             }
         }
     }

@@ -34,24 +34,29 @@ pub enum RequestError {
     InProgress,
 }
 
-/// A request that is being carried out: no other one with its key begins before this is dropped.
+/// A request that is being carried out: no other one with its key begins before this and its clones are dropped.
+#[derive(Clone)]
 pub(crate) struct OpenRequest {
+    open: Arc<Opened>,
+}
+
+struct Opened {
     shared: Arc<Shared>,
     key: RequestKey,
 }
 
 impl OpenRequest {
     pub(super) fn new(shared: Arc<Shared>, key: RequestKey) -> OpenRequest {
-        OpenRequest { shared, key }
+        OpenRequest { open: Arc::new(Opened { shared, key }) }
     }
 
     /// Its key.
     pub(crate) fn key(&self) -> &RequestKey {
-        &self.key
+        &self.open.key
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for Opened {
     fn drop(&mut self) {
         self.shared.close_request(&self.key);
     }
@@ -107,8 +112,8 @@ impl Engine {
     ) -> Result<Known, E> {
         // Opened first: what was carried out by then is in the journal.
         let open = self.shared().open_request(key).ok_or(RequestError::InProgress)?;
-        match self.shared().journal.request(&open.key.scope, &open.key.key).await? {
-            Some(kept) if kept.body != open.key.body => Err(RequestError::OtherBody.into()),
+        match self.shared().journal.request(&open.key().scope, &open.key().key).await? {
+            Some(kept) if kept.body != open.key().body => Err(RequestError::OtherBody.into()),
             Some(kept) => Ok(Known::Done(Done { run: kept.run, seq: kept.seq, replayed: true })),
             None => Ok(Known::New(open)),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::driver::{Ask, Driver, Stopped};
 use crate::feed::{Feed, Watch};
-use crate::journal::{Journal, JournalError, RequestKey};
+use crate::journal::{Journal, JournalError, RequestKey, Turn};
 use crate::provider::Providers;
 use crate::settings::SharedSettings;
 use crate::tool::Tools;
@@ -27,6 +28,7 @@ use crate::tool::Tools;
 use super::period::Period;
 use super::requests::OpenRequest;
 use super::takeover::Waiting;
+use super::turns::Turns;
 use super::{CommandError, keeper};
 
 /// What the engine and its drivers share.
@@ -37,6 +39,12 @@ pub(crate) struct Shared {
     pub(crate) settings: SharedSettings,
     pub(crate) cancel_grace: Duration,
     pub(crate) disconnect_grace: Duration,
+    /// Runs that may be at work at once; what comes beyond waits.
+    pub(super) max_active: usize,
+    /// Runs that may wait.
+    pub(super) max_queued: usize,
+    /// Whether runs may be queued: looked at whenever a run ends.
+    pub(super) any_queued: AtomicBool,
     /// Fires when drivers are to stop as in a crash.
     pub(crate) interrupt: CancellationToken,
     /// Owns the drivers.
@@ -52,9 +60,10 @@ pub(crate) struct Shared {
 }
 
 #[derive(Default)]
-struct Table {
+pub(super) struct Table {
     closing: bool,
-    live: HashMap<RunId, Live>,
+    pub(super) live: HashMap<RunId, Live>,
+    pub(super) turns: Turns,
     feeds: HashMap<RunId, Weak<Feed>>,
     /// Feeds when dead ones were last taken out.
     feeds_then: usize,
@@ -62,7 +71,7 @@ struct Table {
     versions: HashMap<Arc<str>, Weak<Crew>>,
     dirs: HashMap<String, PathBuf>,
     /// Runs that cannot go on here, as their logs cannot be read: they are not tried again by themselves.
-    given_up: HashSet<RunId>,
+    pub(super) given_up: HashSet<RunId>,
     /// Requests that are being carried out, by scope and key.
     requests: HashSet<(String, String)>,
 }
@@ -76,6 +85,35 @@ pub(super) enum Recover {
     Again,
 }
 
+/// A run that is to be given a driver.
+pub(super) struct Start {
+    pub(super) run: Run,
+    /// Its log so far.
+    pub(super) log: Vec<Recorded>,
+    pub(super) clock: Clock,
+    /// Whether it is watched from its first event, and with deltas.
+    pub(super) deltas: Option<bool>,
+    pub(super) request: Option<OpenRequest>,
+    /// How it comes to its turn on the thread that it shares.
+    pub(super) turn: Option<Turn>,
+}
+
+/// Why a run was not begun.
+pub(super) enum NotBegun {
+    /// Too many runs are at work, or others wait for room.
+    NoRoom,
+    /// The engine is shutting down.
+    Closing,
+    /// It could not be put into the journal.
+    Journal(JournalError),
+}
+
+impl From<JournalError> for NotBegun {
+    fn from(error: JournalError) -> NotBegun {
+        NotBegun::Journal(error)
+    }
+}
+
 /// A run that was given a driver.
 pub(super) struct Begun {
     /// Told when the run is in the journal, or could not be put there.
@@ -84,7 +122,7 @@ pub(super) struct Begun {
 }
 
 /// A run that has a driver.
-struct Live {
+pub(super) struct Live {
     commands: mpsc::UnboundedSender<Ask>,
     gone: CancellationToken,
 }
@@ -96,6 +134,7 @@ impl Shared {
         tools: Tools,
         cancel_grace: Duration,
         disconnect_grace: Duration,
+        (max_active, max_queued): (usize, usize),
     ) -> Shared {
         let period = Period::new(Instant::now(), journal.lease().map(keeper::lasts));
         Shared {
@@ -105,6 +144,9 @@ impl Shared {
             settings: SharedSettings::default(),
             cancel_grace,
             disconnect_grace,
+            max_active,
+            max_queued,
+            any_queued: AtomicBool::new(false),
             interrupt: CancellationToken::new(),
             drivers: TaskTracker::new(),
             period: ArcSwap::from_pointee(period),
@@ -116,7 +158,7 @@ impl Shared {
     }
 
     /// A panic while the lock is held would leave at worst an entry too many, so the table stays usable.
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,27 +256,40 @@ impl Shared {
         true
     }
 
-    /// Starts a run's driver with the log so far; tells when the run is in the journal. With `deltas` the run is watched from its first event.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        run: Run,
-        log: Vec<Recorded>,
-        clock: Clock,
-        deltas: Option<bool>,
-        request: Option<OpenRequest>,
-    ) -> Option<Begun> {
+    /// Ends all watches: those of queued runs, which no driver ends.
+    pub(super) fn close_feeds(&self) {
+        let feeds: Vec<_> = self.table().feeds.values().filter_map(Weak::upgrade).collect();
+        feeds.iter().for_each(|feed| feed.close());
+    }
+
+    /// The feed of a run, made if there is none; `None` when the engine closes.
+    pub(super) fn make_feed(&self, run: &RunId, head: Seq) -> Option<Arc<Feed>> {
+        let mut table = self.table();
+        if table.closing { None } else { Some(table.feed(run, head)) }
+    }
+
+    /// Starts a run's driver, if there is room; tells when the run is in the journal.
+    pub(super) fn begin(self: &Arc<Self>, start: Start) -> Result<Begun, NotBegun> {
+        let Start { run, log, clock, deltas, request, turn } = start;
         let id = run.id().clone();
         let (created, when_created) = oneshot::channel();
-        let (feed, commands) = self.table().enter(&id)?;
+        let (feed, commands) = {
+            let mut table = self.table();
+            if table.turns.short_of_room || table.live.len() >= self.max_active {
+                table.turns.short_of_room = true;
+                return Err(NotBegun::NoRoom);
+            }
+            table.enter(&id).ok_or(NotBegun::Closing)?
+        };
         let watch =
             deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
-        let mut driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request);
+        let mut driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request, turn);
         let shared = self.clone();
         self.drivers.spawn(async move {
             let stopped = driver.drive(Some(created)).await;
             shared.finish(&id, &feed, driver, &stopped);
         });
-        Some(Begun { created: when_created, watch })
+        Ok(Begun { created: when_created, watch })
     }
 
     /// Sends a command to a run's driver; a run without one gets one.
@@ -243,7 +298,7 @@ impl Shared {
         let Some(live) = table.live.get(run) else {
             let (feed, commands) = table.enter(run).ok_or(CommandError::ShuttingDown)?;
             drop(table);
-            self.take_over(run.clone(), feed, Waiting { asks: [ask].into(), commands });
+            self.take_over(run.clone(), feed, Waiting { asks: [ask].into(), commands }, None);
             return Ok(());
         };
         // The receiver lives as long as the entry.
@@ -259,15 +314,27 @@ impl Shared {
             if given_up || table.live.contains_key(&run) { None } else { table.enter(&run) }
         };
         if let Some((feed, commands)) = entered {
-            self.take_over(run, feed, Waiting { asks: VecDeque::new(), commands });
+            self.take_over(run, feed, Waiting::new(commands), None);
         }
     }
 
     /// After a driver has stopped.
-    pub(super) fn finish(&self, id: &RunId, feed: &Feed, mut driver: Driver, stopped: &Stopped) {
+    pub(super) fn finish(self: &Arc<Self>, id: &RunId, feed: &Feed, mut driver: Driver, stopped: &Stopped) {
+        if driver.run().outcome().is_some() {
+            self.free(driver.run());
+        }
         match stopped {
             Stopped::AtRest => return,
             Stopped::Interrupted => {}
+            // Another went first. Whoever watches goes on waiting; commands find the run as it is, queued.
+            Stopped::Lost(JournalError::ThreadBusy(_)) if driver.is_kept() => {
+                self.table().remove(id);
+                for ask in driver.take_asks() {
+                    // Whoever asked is told by what is dropped.
+                    let _ = self.send(id, ask);
+                }
+                return;
+            }
             // Whoever wanted to start it is told.
             Stopped::Lost(_) if !driver.is_kept() => {}
             Stopped::Lost(error) => tracing::error!(run = %id, %error, "the run was lost to this process"),
@@ -283,30 +350,33 @@ impl Shared {
 
 impl Table {
     /// Enters a run that is going to be driven; `None` when the engine closes.
-    fn enter(&mut self, run: &RunId) -> Option<(Arc<Feed>, mpsc::UnboundedReceiver<Ask>)> {
+    pub(super) fn enter(&mut self, run: &RunId) -> Option<(Arc<Feed>, mpsc::UnboundedReceiver<Ask>)> {
         if self.closing {
             return None;
         }
         let (commands, receiver) = mpsc::unbounded_channel();
         self.live.insert(run.clone(), Live { commands, gone: CancellationToken::new() });
-        let feed = match self.feeds.get(run).and_then(Weak::upgrade) {
-            Some(feed) => feed,
-            None => {
-                let feed = Arc::new(Feed::new(Seq(0)));
-                self.feeds.insert(run.clone(), Arc::downgrade(&feed));
-                feed
-            }
-        };
+        Some((self.feed(run, Seq(0)), receiver))
+    }
+
+    /// The feed of a run; a new one, if there is none, begins after `head`.
+    fn feed(&mut self, run: &RunId, head: Seq) -> Arc<Feed> {
+        if let Some(feed) = self.feeds.get(run).and_then(Weak::upgrade) {
+            return feed;
+        }
+        let feed = Arc::new(Feed::new(head));
+        self.feeds.insert(run.clone(), Arc::downgrade(&feed));
         if self.feeds.len() > 2 * self.feeds_then + 64 {
             self.feeds.retain(|_, feed| feed.strong_count() > 0);
             self.feeds_then = self.feeds.len();
         }
-        Some((feed, receiver))
+        feed
     }
 
     fn remove(&mut self, run: &RunId) {
         if let Some(live) = self.live.remove(run) {
             live.gone.cancel();
+            self.turns.made_room();
         }
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use boathouse_core::Run;
 use boathouse_core::crew::Crew;
 use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::message::Message;
 use boathouse_core::run::admit::admit;
-use boathouse_core::run::{ReplayError, call};
-use tokio::sync::mpsc;
+use boathouse_core::run::event::{Event, Pinned};
+use boathouse_core::run::{Phase, ReplayError, call};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::crew_dir;
@@ -18,6 +20,7 @@ use crate::journal::{JournalError, RunRow};
 
 use super::CommandError;
 use super::shared::Shared;
+use super::threads::history;
 
 /// Events that are read from the journal at once.
 const PAGE: usize = 500;
@@ -29,15 +32,31 @@ pub(super) struct Waiting {
 }
 
 impl Shared {
-    /// Spawns what takes a run over and drives it. The run is on the table already.
-    pub(super) fn take_over(self: &Arc<Self>, run: RunId, feed: Arc<Feed>, mut waiting: Waiting) {
+    /// Spawns what takes a run over and drives it. The run is on the table already. A queued run begins, if `begun` is to be
+    /// told.
+    pub(super) fn take_over(
+        self: &Arc<Self>,
+        run: RunId,
+        feed: Arc<Feed>,
+        mut waiting: Waiting,
+        begun: Option<oneshot::Sender<Result<(), JournalError>>>,
+    ) {
         let shared = self.clone();
         self.drivers.spawn(async move {
             // What was claimed in a period is driven in it.
             let period = shared.period.load_full();
-            match shared.claim(&run, &mut waiting).await {
-                Ok(None) => feed.close(),
-                Ok(Some((claimed, lease))) => {
+            let begun = match shared.claim(&run, &mut waiting).await {
+                Ok(Some((claimed, lease))) if *claimed.phase() == Phase::Queued && begun.is_some() => {
+                    let turn = shared.turn(claimed).await;
+                    turn.map(|(claimed, turn, pinned)| Some((claimed, lease, Some((turn, pinned)))))
+                }
+                Ok(claimed) => Ok(claimed.map(|(claimed, lease)| (claimed, lease, None))),
+                Err(error) => Err(error),
+            }
+            .map(|claimed| (claimed, begun));
+            match begun {
+                Ok((None, _)) => feed.close(),
+                Ok((Some((claimed, lease, turn)), begun)) => {
                     feed.skip_to(claimed.seq());
                     let clock = Clock::new(claimed.last_at());
                     let taken_over = call::taken_over(&claimed);
@@ -51,19 +70,25 @@ impl Shared {
                         feed.clone(),
                         commands,
                     );
-                    let stopped = driver.go_on(taken_over, asks).await;
+                    let stopped = match (turn, begun) {
+                        (Some((turn, pinned)), Some(begun)) => driver.begin_queued(turn, pinned, begun).await,
+                        _ => driver.go_on(taken_over, asks).await,
+                    };
                     shared.finish(&run, &feed, driver, &stopped);
                 }
                 Err(error) => {
                     match error {
                         // Forgotten or driven by another process meanwhile; tried again by the next scan.
-                        JournalError::UnknownRun(_) | JournalError::Held(_) => {}
+                        JournalError::UnknownRun(_) | JournalError::Held(_) | JournalError::ThreadBusy(_) => {
+                        }
                         JournalError::Unavailable(_) | JournalError::Closed => {
                             tracing::warn!(%run, %error, "the run cannot go on yet");
                         }
                         JournalError::Conflict(_)
                         | JournalError::Repeated(_)
                         | JournalError::Exists(_)
+                        | JournalError::ThreadQueueFull(_)
+                        | JournalError::QueueFull
                         | JournalError::Corrupt(_)
                         | JournalError::NeedsUpgrade(_) => {
                             tracing::error!(%run, %error, "the run cannot go on");
@@ -109,15 +134,41 @@ impl Shared {
             for stored in page.iter().take_while(|stored| stored.recorded.seq <= last) {
                 match &mut run {
                     None => {
-                        let begun = Run::begin(row.run.clone(), crew.clone(), &stored.recorded);
+                        let first = &stored.recorded;
+                        let pinned = match &first.event {
+                            Event::RunStarted(started) => started.pinned.as_ref(),
+                            _ => None,
+                        };
+                        let thread = self.pinned(&row.run, pinned).await?;
+                        let begun = Run::begin_on(thread, row.run.clone(), crew.clone(), first);
                         run = Some(begun.map_err(corrupt)?);
                     }
-                    Some(run) => run.apply(&stored.recorded).map_err(corrupt)?,
+                    Some(begun) => {
+                        if let Event::Begun { pinned: Some(pinned) } = &stored.recorded.event {
+                            let thread = self.pinned(&row.run, Some(pinned)).await?;
+                            *begun = begun.clone().on_thread(thread);
+                        }
+                        begun.apply(&stored.recorded).map_err(corrupt)?;
+                    }
                 }
             }
             if page.len() < PAGE || page.last().is_some_and(|stored| stored.recorded.seq >= last) {
                 return run.ok_or_else(|| JournalError::UnknownRun(row.run.clone()));
             }
+        }
+    }
+
+    /// The messages that a run pins of its thread.
+    async fn pinned(
+        &self,
+        run: &RunId,
+        pinned: Option<&Pinned>,
+    ) -> Result<rpds::VectorSync<Arc<Message>>, JournalError> {
+        match pinned {
+            Some(pinned) if pinned.messages > 0 && pinned.said.is_empty() => {
+                history(self.journal.pinned(run, pinned.messages).await)
+            }
+            Some(_) | None => Ok(rpds::VectorSync::new_sync()),
         }
     }
 
@@ -139,6 +190,11 @@ impl Shared {
 }
 
 impl Waiting {
+    /// No command yet.
+    pub(super) fn new(commands: mpsc::UnboundedReceiver<Ask>) -> Waiting {
+        Waiting { asks: VecDeque::new(), commands }
+    }
+
     /// Answers the commands to a run that has ended.
     fn answer(&mut self, run: &Run) {
         for Ask { command, done, .. } in self.asks.drain(..) {

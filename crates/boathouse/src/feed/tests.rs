@@ -25,7 +25,7 @@ fn stored(seq: u64, event: Event) -> Arc<Stored> {
 }
 
 fn noted(seq: u64) -> Arc<Stored> {
-    stored(seq, Event::HistoryTrimmed { branch: BranchId::MAIN, dropped: 0 })
+    stored(seq, Event::HistoryTrimmed { branch: BranchId::MAIN, dropped: 0, summary: None, failed: None })
 }
 
 fn replied(seq: u64, call: CallId) -> Arc<Stored> {

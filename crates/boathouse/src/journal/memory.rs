@@ -6,17 +6,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use boathouse_core::ids::{RunId, Seq, Timestamp};
+use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::event::RunState;
+use bytes::Bytes;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, REQUESTS_KEPT, RequestKey, Retention,
-    RunQuery, RunRow, Stored, follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, OnThread, REQUESTS_KEPT,
+    RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, follows, long_ago,
 };
 
 mod events;
+mod threads;
 
 use events::Events;
+use threads::{Asked, Threads};
 
 /// Ended runs that [`MemoryJournal::new`] keeps.
 pub const DEFAULT_ENDED_RUNS: usize = 10_000;
@@ -35,7 +38,8 @@ const UNUSED_CREWS: usize = 1_000;
 /// Runs that have not ended are never dropped. Of the ended ones the newest are kept (10,000 unless
 /// [`MemoryJournal::keeping`] says otherwise, and at most 16 MiB of their events); with an older one go its events.
 /// Crew sources that no kept run uses are dropped once there are more than 1,000 of them, oldest first. Of request
-/// keys the newest 100,000 are known.
+/// keys the newest 100,000 are known. Of threads of which no run is kept the 10,000 that were used last stay, and at
+/// most 16 MiB of their messages.
 #[derive(Debug)]
 pub struct MemoryJournal {
     keep_ended: usize,
@@ -53,6 +57,7 @@ struct Kept {
     /// Bytes of their events.
     ended_bytes: usize,
     crews: HashMap<Arc<str>, KeptCrew>,
+    threads: Threads,
     /// By scope and key.
     requests: HashMap<(String, String), DoneRequest>,
     /// Their keys, oldest first.
@@ -68,6 +73,8 @@ struct KeptRun {
     events: Events,
     /// Its place in [`Kept::ended`].
     ended: Option<u64>,
+    /// The thread that it began on.
+    thread: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -159,7 +166,16 @@ impl Kept {
             self.ended.remove(&place);
             self.ended_bytes -= gone.events.packed_bytes();
         }
+        if let Some(thread) = gone.thread {
+            self.threads.forget_run(thread);
+        }
+        self.threads.leave_queue(run, &gone.row.thread);
         Some(gone)
+    }
+
+    /// Whether a run has the id of a thread, which is its own then.
+    fn is_run(&self, on: &OnThread) -> bool {
+        self.runs.get(on.thread.as_str()).is_some_and(|named| named.row.thread == on.thread)
     }
 
     /// Drops the oldest crew sources that no run uses, down to half of the cap, so that this is rare.
@@ -199,6 +215,16 @@ impl Journal for MemoryJournal {
             if kept.runs.contains_key(&new.run) {
                 return Err(JournalError::Exists(new.run));
             }
+            let on_thread = new.on_thread.as_ref();
+            let asked = on_thread.map(|on| Asked {
+                run: &new.run,
+                crew: &new.crew,
+                on,
+                named_after_run: kept.is_run(on),
+            });
+            if let Some(asked) = &asked {
+                kept.threads.check(asked)?;
+            }
             if let Some(request) = new.request {
                 let since = Timestamp(row.created_at.0.saturating_sub(REQUESTS_KEPT.as_millis() as i64));
                 if kept.request(&request.scope, &request.key, since).is_some() {
@@ -206,10 +232,12 @@ impl Journal for MemoryJournal {
                 }
                 kept.keep_request(request, &new.run, row.seq, row.updated_at);
             }
+            let at = row.updated_at;
+            let thread = asked.and_then(|asked| kept.threads.effect(&asked, at));
             kept.by_time.insert(place);
             kept.runs.insert(
                 new.run.clone(),
-                KeptRun { row, lease, events: Events::Live(new.events), ended: None },
+                KeptRun { row, lease, events: Events::Live(new.events), ended: None, thread },
             );
             if new.state.is_ended() { kept.settle(&new.run, new.state, self.keep_ended) } else { Vec::new() }
         };
@@ -228,6 +256,22 @@ impl Journal for MemoryJournal {
                 return Err(JournalError::Conflict(append.run));
             }
             let (seq, at) = (last.recorded.seq, last.recorded.at);
+            let was_queued = run.row.state == RunState::Queued;
+            let (crew, thread) = (run.row.crew.clone(), run.row.thread.clone());
+            let mut began = run.thread;
+            if let Some(on) = &append.on_thread {
+                let named_after_run = kept.is_run(on);
+                let asked = Asked { run: &append.run, crew: &crew, on, named_after_run };
+                kept.threads.check(&asked)?;
+                began = kept.threads.effect(&asked, at).or(began);
+            }
+            if was_queued && append.state != RunState::Queued {
+                kept.threads.leave_queue(&append.run, &thread);
+            }
+            let Some(run) = kept.runs.get_mut(&append.run) else {
+                return Err(JournalError::UnknownRun(append.run));
+            };
+            run.thread = began;
             let packed = run.events.packed_bytes();
             run.events.extend(append.events)?;
             (run.row.seq, run.row.updated_at, run.row.state) = (seq, at, append.state);
@@ -282,12 +326,51 @@ impl Journal for MemoryJournal {
 
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
         let kept = self.open()?;
-        let goes_on = |run: &&RunId| {
-            kept.runs
-                .get(*run)
-                .is_some_and(|kept| matches!(kept.row.state, RunState::Queued | RunState::Running))
-        };
+        let goes_on =
+            |run: &&RunId| kept.runs.get(*run).is_some_and(|kept| kept.row.state == RunState::Running);
         Ok(kept.by_time.iter().map(|(_, run)| run).filter(goes_on).cloned().collect())
+    }
+
+    async fn next_queued(&self, thread: Option<&ThreadId>, limit: usize) -> Result<Vec<Next>, JournalError> {
+        let kept = self.open()?;
+        let free = |(run, thread): &&(RunId, ThreadId)| {
+            let named = kept.runs.get(thread.as_str());
+            let own = named.filter(|named| named.row.thread == *thread && named.row.run != *run);
+            own.is_none_or(|own| own.row.state.is_ended())
+        };
+        let next = kept.threads.next_queued(thread).filter(free).take(limit);
+        Ok(next.map(|(run, thread)| Next { run: run.clone(), thread: thread.clone() }).collect())
+    }
+
+    async fn thread(&self, thread: &ThreadId) -> Result<Option<ThreadRow>, JournalError> {
+        Ok(self.open()?.threads.row(thread))
+    }
+
+    async fn threads(&self, query: &ThreadQuery) -> Result<Vec<ThreadRow>, JournalError> {
+        Ok(self.open()?.threads.rows(query))
+    }
+
+    async fn thread_messages(
+        &self,
+        thread: &ThreadId,
+        after: usize,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, JournalError> {
+        Ok(self.open()?.threads.messages(thread, after, limit))
+    }
+
+    async fn pinned(&self, run: &RunId, count: usize) -> Result<Vec<Bytes>, JournalError> {
+        let kept = self.open()?;
+        let thread = kept.runs.get(run).and_then(|kept| kept.thread);
+        Ok(thread.map_or_else(Vec::new, |thread| kept.threads.pinned(thread, count)))
+    }
+
+    async fn put_thread(&self, new: NewThread) -> Result<bool, JournalError> {
+        Ok(self.open()?.threads.put(new))
+    }
+
+    async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError> {
+        self.open()?.threads.delete(thread)
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
@@ -314,9 +397,10 @@ impl Journal for MemoryJournal {
                 .map(|(_, run)| run.clone())
                 .take(100)
                 .collect();
-            old.iter().filter_map(|run| kept.forget(run)).collect::<Vec<_>>()
+            let runs = old.iter().filter_map(|run| kept.forget(run)).collect::<Vec<_>>();
+            (runs, kept.threads.prune(keep))
         };
-        Ok(gone.len())
+        Ok(gone.0.len() + gone.1)
     }
 
     async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {

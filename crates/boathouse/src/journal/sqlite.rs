@@ -10,6 +10,7 @@ mod chores;
 mod lock;
 mod recent;
 mod schema;
+mod threads;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,18 +21,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::run::event::RunState;
+use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 use tokio::sync::oneshot;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, REQUESTS_KEPT, Retention, RunQuery, RunRow,
-    Stored, follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, REQUESTS_KEPT, Retention,
+    RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, follows, long_ago,
 };
 use blobs::Whole;
 use chores::{Chore, free, now};
 use lock::ServerLock;
 use recent::Recent;
+use threads::{Messages, ThreadChange};
 use writer::{Write, Writer};
 
 /// Keeps events in a SQLite file, beside which SQLite keeps `-wal` and `-shm` files and we a `.lock` file.
@@ -240,7 +243,7 @@ impl Journal for SqliteJournal {
 
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
         let rows = sqlx::query(concat!(
-            "SELECT id FROM runs WHERE state IN ('queued', 'running') AND ",
+            "SELECT id FROM runs WHERE state = 'running' AND ",
             free!("$1"),
             " ORDER BY created_at, id"
         ))
@@ -249,6 +252,40 @@ impl Journal for SqliteJournal {
         .await
         .map_err(schema::error)?;
         rows.iter().map(|row| Ok(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?))).collect()
+    }
+
+    async fn next_queued(&self, thread: Option<&ThreadId>, limit: usize) -> Result<Vec<Next>, JournalError> {
+        threads::next_queued(self.readers()?, thread, limit).await
+    }
+
+    async fn thread(&self, thread: &ThreadId) -> Result<Option<ThreadRow>, JournalError> {
+        threads::row(self.readers()?, thread).await
+    }
+
+    async fn threads(&self, query: &ThreadQuery) -> Result<Vec<ThreadRow>, JournalError> {
+        threads::rows(self.readers()?, query).await
+    }
+
+    async fn thread_messages(
+        &self,
+        thread: &ThreadId,
+        after: usize,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, JournalError> {
+        threads::messages(self.readers()?, Messages::OfThread(thread), after, limit).await
+    }
+
+    async fn pinned(&self, run: &RunId, count: usize) -> Result<Vec<Bytes>, JournalError> {
+        threads::messages(self.readers()?, Messages::PinnedBy(run), 0, count).await
+    }
+
+    async fn put_thread(&self, new: NewThread) -> Result<bool, JournalError> {
+        self.write(|done| Write::Thread { change: ThreadChange::Put(new), done }).await
+    }
+
+    async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError> {
+        let change = ThreadChange::Delete(thread.clone());
+        self.write(|done| Write::Thread { change, done }).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
@@ -308,7 +345,12 @@ impl Journal for SqliteJournal {
         }
         // Asked for together, they share a transaction.
         futures_util::future::try_join_all(runs.iter().map(|run| self.delete(run))).await?;
-        Ok(runs.len())
+        let threads = threads::prunable(self.readers()?, keep.ended_before(), keep.runs).await?;
+        let pruned = runs.len() + threads.len();
+        if !threads.is_empty() {
+            self.chore(Chore::ForgetThreads { keys: threads }).await?;
+        }
+        Ok(pruned)
     }
 
     fn lease(&self) -> Option<Duration> {

@@ -32,6 +32,7 @@ async fn crashed_after(world: &World, run: &RunId, log: &[Recorded], crew: &Engi
         state,
         events: log.iter().cloned().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
         request: None,
+        on_thread: None,
     };
     journal.create(new).await.expect("the journal works");
     journal.close().await;

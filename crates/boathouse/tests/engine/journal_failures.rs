@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use boathouse::core::ids::{RunId, Seq};
-use boathouse::core::run::event::Outcome;
-use boathouse::engine::StartError;
+use boathouse::core::ids::{RunId, Seq, ThreadId};
+use boathouse::core::run::event::{Event, Outcome};
+use boathouse::engine::{StartError, StartRun, WhenBusy};
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::journal::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, Retention, RunQuery, RunRow, Stored,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Retention, RunQuery, RunRow,
+    Stored, ThreadQuery, ThreadRow,
 };
+use bytes::Bytes;
 
 use super::support::*;
 
@@ -84,6 +86,39 @@ impl Journal for Failing {
         self.inner.unfinished().await
     }
 
+    async fn next_queued(&self, thread: Option<&ThreadId>, limit: usize) -> Result<Vec<Next>, JournalError> {
+        self.inner.next_queued(thread, limit).await
+    }
+
+    async fn thread(&self, thread: &ThreadId) -> Result<Option<ThreadRow>, JournalError> {
+        self.inner.thread(thread).await
+    }
+
+    async fn threads(&self, query: &ThreadQuery) -> Result<Vec<ThreadRow>, JournalError> {
+        self.inner.threads(query).await
+    }
+
+    async fn thread_messages(
+        &self,
+        thread: &ThreadId,
+        after: usize,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, JournalError> {
+        self.inner.thread_messages(thread, after, limit).await
+    }
+
+    async fn pinned(&self, run: &RunId, count: usize) -> Result<Vec<Bytes>, JournalError> {
+        self.inner.pinned(run, count).await
+    }
+
+    async fn put_thread(&self, new: NewThread) -> Result<bool, JournalError> {
+        self.inner.put_thread(new).await
+    }
+
+    async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError> {
+        self.inner.delete_thread(thread).await
+    }
+
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {
         self.inner.delete(run).await
     }
@@ -133,6 +168,31 @@ async fn a_run_outlasts_a_journal_that_fails_for_a_while() {
         let seqs: Vec<u64> = log(&engine, &run).await.iter().map(|recorded| recorded.seq.0).collect();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_run_begins_once_although_its_begin_was_not_heard_of() {
+    let world = World::new();
+    let engine = world
+        .engine_on(Failing::new(Failure::Unheard, 1), ONE, "rules: [{ reply: hi, delay_ms: 1000 }]")
+        .await;
+    let on = |input: &str| StartRun {
+        input: input.to_owned(),
+        thread: Some("t".into()),
+        when_busy: WhenBusy::Enqueue,
+        ..start("one")
+    };
+    let first = engine.start(on("one")).await.expect("it starts");
+    let second = engine.start(on("two")).await.expect("it waits");
+    for run in [&first, &second] {
+        assert!(finish(&engine, run).await.outcome.is_some());
+    }
+    let begun = log(&engine, &second).await;
+    let begun = begun.iter().filter(|recorded| matches!(recorded.event, Event::Begun { .. })).count();
+    assert_eq!(begun, 1);
+    let said = engine.thread_messages(&"t".into(), 0, 99).await.expect("it can be read");
+    let said: Vec<String> = said.iter().map(|message| message.content()).collect();
+    assert_eq!(said, ["one", "hi", "two", "hi"]);
 }
 
 #[tokio::test]

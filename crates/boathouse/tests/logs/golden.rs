@@ -64,6 +64,7 @@ fn of_branch(run: &Run, branch: &Branch) -> Value {
 fn step(step: &Step) -> &'static str {
     match step {
         Step::Calling(_) => "calling",
+        Step::Summarizing(_) => "summarizing",
         Step::Replied { .. } => "replied",
         Step::Round(_) => "round",
         Step::Transfer(_) => "transfer",

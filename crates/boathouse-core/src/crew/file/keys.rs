@@ -139,7 +139,6 @@ const MANY: i64 = 1_000_000;
 const NO_TOKEN_LIMIT: &str = "tokens are counted but not limited";
 const NO_MONEY_LIMIT: &str = "money is not limited";
 const NO_RATE_LIMIT: &str = "calls are not limited by rate";
-const TRIMMED_BY_COUNT: &str = "history is trimmed by count, see `keep_recent`";
 const NO_MEMORY: &str = "an agent has no memory of its own to limit";
 const SERVER_LIMITS: &str = "the server's limits are the same for all crews";
 const IN_THE_JOURNAL: &str = "runs are kept in the journal";
@@ -165,6 +164,24 @@ pub static SETTINGS: Table = Table {
             "the whole history",
             "messages of history in a prompt, beside the first one of the user",
         ),
+        count(
+            "max_context_window",
+            100_000_000,
+            "no bound",
+            "tokens of history in a prompt, about: a quarter of the bytes, and 4 for each message",
+        ),
+        acts(
+            "context_trim_percent",
+            Kind::Number { min: 0.0, max: 100.0 },
+            "how much of `max_context_window` is made free when it is full",
+        )
+        .or("20"),
+        acts(
+            "summarize",
+            Kind::Flag,
+            "whether the agent's model sums up what no longer fits, once for each half of what fits; otherwise it is left out",
+        )
+        .or("false"),
         count("max_tool_output_chars", 100_000_000, "each tool's own cap", "bytes of one tool's output"),
         count(
             "max_total_tool_output_chars",
@@ -189,8 +206,6 @@ pub static SETTINGS: Table = Table {
         not_yet("max_calls_per_minute", WHOLE, NO_RATE_LIMIT),
         not_yet("max_calls_per_hour", WHOLE, NO_RATE_LIMIT),
         not_yet("max_calls_per_day", WHOLE, NO_RATE_LIMIT),
-        not_yet("max_context_window", WHOLE, TRIMMED_BY_COUNT),
-        not_yet("context_trim_percent", NUMBER, TRIMMED_BY_COUNT),
         not_yet("on_limit", Kind::Choice(&["stop", "pause"]), "a limit that is reached always ends the run"),
         not_yet("block_on_quota_exceed", Kind::Flag, "a limit that acts always stops the run"),
         inert(

@@ -19,6 +19,8 @@ use super::transfers::tool_name;
 
 /// Result of a call whose own result is not in the history.
 const NO_RESULT: &str = "no result: it is not part of this conversation";
+/// What opens the message that stands for old ones.
+pub(super) const SUMMARY: &str = "[summary of earlier messages]";
 /// What is said to an agent whose own message is the last one.
 const GO_ON: &str = "Continue.";
 
@@ -26,8 +28,14 @@ const GO_ON: &str = "Continue.";
 /// takes tool blocks only where tools are offered.
 pub(super) fn build(crew: &Crew, branch: &Branch, agent: &Agent, native: bool) -> Vec<PromptMessage> {
     let mut view = View { crew, agent, native, ids: HashSet::new(), messages: Vec::new() };
+    let mut summary = branch.summary.as_deref();
     let mut places = branch.visible().peekable();
     while let Some(at) = places.next() {
+        if at >= branch.trimmed
+            && let Some(text) = summary.take()
+        {
+            view.user(format!("{SUMMARY}\n{text}"));
+        }
         let message = &*branch.history[at];
         if message.calls.is_empty() {
             view.say(message, &[]);
@@ -154,23 +162,27 @@ impl View<'_> {
         }
     }
 
-    /// The name that opens another's message.
     fn name<'b>(&'b self, author: &'b Author) -> &'b str {
-        match author {
-            Author::User => "user",
-            Author::System => "system",
-            Author::Group(name) => name,
-            Author::Agent(None) => "assistant",
-            Author::Agent(Some(id)) => match self.crew.find_agent(id.as_str()) {
-                Some(ix) => &self.crew.agent(ix).name,
-                None => id.as_str(),
-            },
-        }
+        name(self.crew, author)
+    }
+}
+
+/// The name that opens another's message.
+pub(super) fn name<'a>(crew: &'a Crew, author: &'a Author) -> &'a str {
+    match author {
+        Author::User => "user",
+        Author::System => "system",
+        Author::Group(name) => name,
+        Author::Agent(None) => "assistant",
+        Author::Agent(Some(id)) => match crew.find_agent(id.as_str()) {
+            Some(ix) => &crew.agent(ix).name,
+            None => id.as_str(),
+        },
     }
 }
 
 /// The text and a line for each native call; calls written in the text are there already.
-fn with_calls(said: &str, calls: &[&ToolCall]) -> String {
+pub(super) fn with_calls(said: &str, calls: &[&ToolCall]) -> String {
     let mut text = said.to_owned();
     for call in calls.iter().filter(|call| call.style == CallStyle::Native) {
         if !text.is_empty() && !text.ends_with('\n') {
@@ -182,7 +194,7 @@ fn with_calls(said: &str, calls: &[&ToolCall]) -> String {
 }
 
 /// The outputs of one round, cut to the crew's caps for one output and for all of them.
-fn capped(crew: &Crew, results: &[ToolResult]) -> Vec<String> {
+pub(super) fn capped(crew: &Crew, results: &[ToolResult]) -> Vec<String> {
     let each = crew.settings.max_tool_output.unwrap_or(usize::MAX);
     let mut left = crew.settings.max_total_tool_output.unwrap_or(usize::MAX);
     results

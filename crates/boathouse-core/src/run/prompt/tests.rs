@@ -122,6 +122,8 @@ fn run(crew: Crew, at: &str, history: Vec<Message>) -> Run {
         on_disconnect: OnDisconnect::Continue,
         verbose: false,
         forked_from: None,
+        pinned: None,
+        queued: None,
     };
     let first = Recorded { seq: Seq(1), at: Timestamp(0), event: Event::RunStarted(Box::new(started)) };
     Run::begin(RunId::from("run"), Arc::new(crew), &first).expect("the log begins well")
@@ -507,7 +509,7 @@ proptest! {
         let total = history.len() + 1;
         let mut run = run(crew, at, history);
         let trimmed = trimmed % total;
-        apply(&mut run, Event::HistoryTrimmed { branch: BranchId::MAIN, dropped: trimmed });
+        apply(&mut run, Event::HistoryTrimmed { branch: BranchId::MAIN, dropped: trimmed, summary: None, failed: None });
         let (request, at) = if forked {
             fork(&mut run);
             (build(&run, CallId(3)).expect("the branch wants a reply"), "executor")

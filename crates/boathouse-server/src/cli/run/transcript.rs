@@ -12,7 +12,8 @@ use boathouse::core::crew::Crew;
 use boathouse::core::ids::{AgentId, BranchId, CallId, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult, Usage};
 use boathouse::core::run::event::{
-    BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Recorded, Timer, Via, WaitFor,
+    BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer, Via,
+    WaitFor,
 };
 use serde_json::Value;
 
@@ -98,6 +99,10 @@ impl<W: Write> Transcript<W> {
     pub(crate) fn event(&mut self, recorded: &Recorded) -> io::Result<()> {
         match &recorded.event {
             Event::RunStarted(_) => self.started_at = Some(recorded.at),
+            Event::Begun { .. } => self.remark("the run begins: its turn has come")?,
+            Event::CallStarted { kind: CallKind::Model { purpose: Purpose::Summary, .. }, .. } => {
+                self.remark("older messages are summed up")?;
+            }
             Event::TakenOver { .. } => self.remark("another process took the run over")?,
             Event::CallStarted { call, attempt, agent, kind: CallKind::Model { .. }, .. } => {
                 let live = Live { agent: agent.clone(), attempt: *attempt, text: String::new(), shown: 0 };
@@ -192,6 +197,10 @@ impl<W: Write> Transcript<W> {
             Event::WaitOpened { what: WaitFor::UnknownOutcome { call, end, .. }, .. } => {
                 let call = self.call_text(*call);
                 self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
+            }
+            Event::HistoryOutgrown { .. } | Event::Summarized { .. } => {}
+            Event::HistoryTrimmed { summary: Some(_), .. } => {
+                self.remark("a summary stands for older messages in prompts")?;
             }
             Event::HistoryTrimmed { .. } if self.trimmed => {}
             Event::HistoryTrimmed { .. } => {

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use boathouse::core::crew::Crew;
 use boathouse::core::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult};
-use boathouse::core::run::event::{BranchEnd, CallKind, Event, Outcome, PlannedCall, Recorded};
+use boathouse::core::run::event::{BranchEnd, CallKind, Event, Outcome, PlannedCall, Purpose, Recorded};
 use bytes::BytesMut;
 use serde_json::Value;
 
@@ -127,6 +127,7 @@ impl Translator {
                 self.thread = started.thread.to_string();
                 out.push(GoEvent::system("start", "🚀 Starting crew execution..."));
             }
+            Event::CallStarted { kind: CallKind::Model { purpose: Purpose::Summary, .. }, .. } => {}
             Event::CallStarted { attempt, branch, agent, kind: CallKind::Model { .. }, .. } => {
                 self.close_round(*branch, &mut out);
                 self.agents.insert(*branch, agent.clone());
@@ -175,7 +176,8 @@ impl Translator {
             }
             Event::Paused {} => out.push(GoEvent::system("pause", "[PAUSE:] Paused by an operator")),
             Event::RunEnded { outcome, .. } => self.end(outcome, &mut out),
-            Event::TakenOver { .. }
+            Event::Begun { .. }
+            | Event::TakenOver { .. }
             | Event::CallStarted { kind: CallKind::Tool { .. }, .. }
             | Event::AttemptFailed { .. }
             | Event::RoundStarted { limit: Some(_), .. }
@@ -183,6 +185,8 @@ impl Translator {
             | Event::HandedOff { .. }
             | Event::GroupClosing { .. }
             | Event::Answered { .. }
+            | Event::HistoryOutgrown { .. }
+            | Event::Summarized { .. }
             | Event::HistoryTrimmed { .. }
             | Event::PauseRequested {}
             | Event::Resumed {}

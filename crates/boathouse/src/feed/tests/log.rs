@@ -21,11 +21,20 @@ impl Log {
         let (run, state, events) = (RunId::from("r"), RunState::Running, events.to_vec());
         let mut held = self.lease.lock().unwrap();
         if let Some(lease) = *held {
-            let append = Append { run, lease, state, events, requests: Vec::new() };
+            let append = Append { run, lease, state, events, requests: Vec::new(), on_thread: None };
             self.journal.append(append).now_or_never().unwrap().unwrap();
         } else {
             let (crew, thread) = ("c".to_owned(), ThreadId::from("t"));
-            let new = NewRun { run, crew, crew_hash: "h".into(), thread, state, events, request: None };
+            let new = NewRun {
+                run,
+                crew,
+                crew_hash: "h".into(),
+                thread,
+                state,
+                events,
+                request: None,
+                on_thread: None,
+            };
             *held = Some(self.journal.create(new).now_or_never().unwrap().unwrap());
         }
     }

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::blobs::{Cut, LongText};
 use super::chores::{free, now};
 use super::writer::Write;
-use super::{concat_row, to_row};
+use super::{concat_row, threads, to_row};
 use crate::journal::{Lease, REQUESTS_KEPT, RequestKey, RunRow, Stored};
 
 /// Appends. Rows: 0, the place in `$1` of one that does not hold, whether there is such a run.
@@ -71,7 +71,7 @@ const OTHERS: &str = concat_row!(
     SELECT 2, d.key FROM json_each($2, '$.deletes') d JOIN runs r ON r.id = d.value;
     DELETE FROM runs WHERE id IN (SELECT d.value FROM json_each($2, '$.deletes') d);
     UPDATE runs SET epoch = epoch + 1, lease = c.value->>1, holder = c.value->>2
-        FROM json_each($2, '$.claims') c WHERE runs.id = c.value->>0 AND $FREE;
+        FROM json_each($2, '$.claims') c WHERE runs.id = c.value->>0 AND (runs.state = 'queued' OR $FREE);
     SELECT CASE runs.lease WHEN c.lease THEN 3 ELSE 5 END, c.place, epoch, ",
     "
         FROM (SELECT key AS place, value->>0 AS run, value->>1 AS lease FROM json_each($2, '$.claims')) c
@@ -97,26 +97,36 @@ pub(super) enum Outcome {
     Repeated,
     /// Another process holds the run.
     Held,
+    /// Another run has the turn on the thread.
+    ThreadBusy,
+    /// Too many runs wait on the thread.
+    ThreadQueueFull,
+    /// Too many runs wait in all.
+    QueueFull,
     /// The run is claimed.
     Claimed(u64, Box<RunRow>),
 }
 
-/// The text of the two transactions, made once.
+/// The texts of the transactions, made once.
 #[derive(Debug)]
 pub(super) struct Transactions {
     appends: Arc<str>,
     all: Arc<str>,
+    /// The same statements, inside a transaction that does more.
+    inside: Arc<str>,
 }
 
 impl Transactions {
     pub(super) fn new() -> Transactions {
+        let inside = format!("{}{APPENDS}", OTHERS.replace("$FREE", FREE));
         Transactions {
             appends: format!("BEGIN IMMEDIATE;{APPENDS}COMMIT").into(),
-            all: format!("BEGIN IMMEDIATE;{}{APPENDS}COMMIT", OTHERS.replace("$FREE", FREE)).into(),
+            all: format!("BEGIN IMMEDIATE;{inside}COMMIT").into(),
+            inside: inside.into(),
         }
     }
 
-    /// Commits the writes, of which no two are for one run, and tells what became of each, in their order.
+    /// Commits the writes, of which no two are for one run or one thread, and tells what became of each, in their order.
     ///
     /// After an error nothing of them is written, and a transaction may still be open.
     pub(super) async fn commit(
@@ -124,8 +134,25 @@ impl Transactions {
         connection: &mut SqliteConnection,
         writes: &[Write],
     ) -> Result<Vec<Outcome>, sqlx::Error> {
-        let arguments = Arguments::of(writes);
-        let sql = if arguments.others.is_some() { &self.all } else { &self.appends };
+        if writes.iter().all(|write| write.on_thread().is_none()) {
+            return self.write(connection, Arguments::of(writes, Vec::new()), &self.all).await;
+        }
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        let refused = threads::check(connection, writes).await?;
+        let arguments = Arguments::of(writes, refused);
+        let outcomes = self.write(connection, arguments, &self.inside).await?;
+        threads::effect(connection, writes, &outcomes).await?;
+        sqlx::query("COMMIT").execute(connection).await?;
+        Ok(outcomes)
+    }
+
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        arguments: Arguments,
+        all: &Arc<str>,
+    ) -> Result<Vec<Outcome>, sqlx::Error> {
+        let sql = if arguments.others.is_some() { all } else { &self.appends };
         // Several statements in one prepared query: SQLite's driver runs them all in one go on its own thread.
         let rows = sqlx::query(AssertSqlSafe(sql.clone()))
             .bind(arguments.appends)
@@ -181,7 +208,9 @@ struct Places {
 }
 
 impl Arguments {
-    fn of(writes: &[Write]) -> Arguments {
+    /// Of writes that are not refused already: `refused` says which are, by their places; it may be shorter.
+    fn of(writes: &[Write], refused: Vec<Option<Outcome>>) -> Arguments {
+        let mut refused = refused.into_iter();
         let mut places = Places::default();
         let mut events = Vec::with_capacity(writes.iter().map(Write::bytes).sum());
         let mut appends = Array::default();
@@ -189,6 +218,10 @@ impl Arguments {
         let (mut deletes, mut claims) = (Array::default(), Array::default());
         let (mut requests, mut texts) = (Array::default(), Array::default());
         for (place, write) in writes.iter().enumerate() {
+            if let Some(outcome) = refused.next().flatten() {
+                places.unless_told.push(outcome);
+                continue;
+            }
             places.unless_told.push(match write {
                 Write::Append { append, cuts, after, .. } => {
                     places.appends.push(place);
@@ -263,11 +296,13 @@ impl Arguments {
                     array.push(']');
                     Outcome::Written
                 }
-                Write::Chore { .. } | Write::Close => Outcome::Written,
+                Write::Chore { .. } | Write::Thread { .. } | Write::Close => Outcome::Written,
             });
         }
-        let only_appends =
-            places.appends.len() == writes.len() && requests.0.is_empty() && texts.0.is_empty();
+        let only_appends = places.appends.len() == writes.len()
+            && requests.0.is_empty()
+            && texts.0.is_empty()
+            && writes.iter().all(|write| write.on_thread().is_none());
         let others = (!only_appends).then(|| {
             let (crews, creates) = (crews.end(), creates.end());
             let (deletes, claims, requests) = (deletes.end(), claims.end(), requests.end());

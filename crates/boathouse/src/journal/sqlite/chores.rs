@@ -44,6 +44,8 @@ pub(super) enum Chore {
     Leave { process: String },
     /// Forgets request keys.
     ForgetRequests { before: Timestamp },
+    /// Forgets threads, if no run is left of them.
+    ForgetThreads { keys: Vec<i64> },
     /// Forgets crew sources, if no run uses them.
     DropCrews { hashes: Vec<String> },
 }
@@ -94,6 +96,7 @@ impl Chore {
                 .execute(connection)
                 .await?;
             }
+            Chore::ForgetThreads { keys } => super::threads::forget(connection, keys).await?,
             Chore::DropCrews { hashes } => {
                 for hash in hashes {
                     sqlx::query(

@@ -19,7 +19,7 @@ const APPLICATION_ID: i64 = 0x426f_6174;
 const STEPS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
-    "SELECT 3",
+    include_str!("schema/3.sql"),
     "SELECT 4",
     include_str!("schema/5.sql"),
 ];

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::ids::{RunId, Seq, ThreadId};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,8 @@ use super::blobs::Cut;
 use super::chores::Chore;
 use super::recent::Recent;
 use super::schema;
-use crate::journal::{Append, JournalError, Lease, NewRun, RequestKey, RunRow};
+use super::threads::ThreadChange;
+use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, RequestKey, RunRow, Stored};
 
 /// Writes that may wait; more wait at the caller.
 const QUEUE: usize = 1024;
@@ -62,6 +63,11 @@ pub(super) enum Write {
         source: String,
         done: Done<()>,
     },
+    /// A change to a thread alone; it goes alone, like a chore.
+    Thread {
+        change: ThreadChange,
+        done: Done<bool>,
+    },
     Chore {
         chore: Chore,
         done: Done<()>,
@@ -71,12 +77,40 @@ pub(super) enum Write {
 }
 
 impl Write {
-    fn run(&self) -> Option<&RunId> {
+    pub(super) fn run(&self) -> Option<&RunId> {
         match self {
             Write::Create { new, .. } => Some(&new.run),
             Write::Append { append, .. } => Some(&append.run),
             Write::Claim { run, .. } | Write::Delete { run, .. } => Some(run),
-            Write::PutCrew { .. } | Write::Chore { .. } | Write::Close => None,
+            Write::PutCrew { .. } | Write::Thread { .. } | Write::Chore { .. } | Write::Close => None,
+        }
+    }
+
+    /// What it does to a thread beside its events.
+    pub(super) fn on_thread(&self) -> Option<&OnThread> {
+        match self {
+            Write::Create { new, .. } => new.on_thread.as_ref(),
+            Write::Append { append, .. } => append.on_thread.as_ref(),
+            Write::Claim { .. }
+            | Write::Delete { .. }
+            | Write::PutCrew { .. }
+            | Write::Thread { .. }
+            | Write::Chore { .. }
+            | Write::Close => None,
+        }
+    }
+
+    /// Its events.
+    pub(super) fn events(&self) -> &[Arc<Stored>] {
+        match self {
+            Write::Create { new, .. } => &new.events,
+            Write::Append { append, .. } => &append.events,
+            Write::Claim { .. }
+            | Write::Delete { .. }
+            | Write::PutCrew { .. }
+            | Write::Thread { .. }
+            | Write::Chore { .. }
+            | Write::Close => &[],
         }
     }
 
@@ -88,6 +122,7 @@ impl Write {
             Write::Claim { .. }
             | Write::Delete { .. }
             | Write::PutCrew { .. }
+            | Write::Thread { .. }
             | Write::Chore { .. }
             | Write::Close => &[],
         }
@@ -96,13 +131,14 @@ impl Write {
     /// Bytes of its events.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Write::Create { new: NewRun { events, .. }, .. }
-            | Write::Append { append: Append { events, .. }, .. } => {
-                events.iter().map(|event| event.json.len()).sum()
-            }
             Write::PutCrew { source, .. } => source.len(),
-            Write::Claim { .. } | Write::Delete { .. } | Write::Chore { .. } | Write::Close => 0,
+            other => other.events().iter().map(|event| event.json.len()).sum(),
         }
+    }
+
+    /// Whether it has a transaction of its own.
+    fn goes_alone(&self) -> bool {
+        matches!(self, Write::Chore { .. } | Write::Thread { .. })
     }
 
     /// Tells the caller that nothing was written. A caller that has gone does not hear it.
@@ -110,7 +146,7 @@ impl Write {
         match self {
             Write::Create { done, .. } => drop(done.send(Err(error))),
             Write::Claim { done, .. } => drop(done.send(Err(error))),
-            Write::Delete { done, .. } => drop(done.send(Err(error))),
+            Write::Delete { done, .. } | Write::Thread { done, .. } => drop(done.send(Err(error))),
             Write::Append { done, .. } | Write::PutCrew { done, .. } | Write::Chore { done, .. } => {
                 drop(done.send(Err(error)));
             }
@@ -146,10 +182,17 @@ impl Write {
                 drop(done.send(Ok(matches!(outcome, Outcome::Written))));
             }
             (Write::PutCrew { done, .. } | Write::Chore { done, .. }, _) => drop(done.send(Ok(()))),
-            (Write::Close, _) => {}
+            (Write::Thread { .. } | Write::Close, _) => {}
             (write @ (Write::Create { .. } | Write::Append { .. } | Write::Claim { .. }), outcome) => {
                 let Some(run) = write.run().cloned() else { return };
-                write.fail(match outcome {
+                let thread = || {
+                    let on = write.on_thread().map(|on| on.thread.clone());
+                    on.unwrap_or_else(|| ThreadId::from(run.as_str()))
+                };
+                let error = match outcome {
+                    Outcome::ThreadBusy => JournalError::ThreadBusy(thread()),
+                    Outcome::ThreadQueueFull => JournalError::ThreadQueueFull(thread()),
+                    Outcome::QueueFull => JournalError::QueueFull,
                     Outcome::UnknownRun => JournalError::UnknownRun(run),
                     Outcome::Exists => JournalError::Exists(run),
                     Outcome::Repeated => JournalError::Repeated(run),
@@ -157,7 +200,8 @@ impl Write {
                     Outcome::Conflict | Outcome::Written | Outcome::Claimed(..) => {
                         JournalError::Conflict(run)
                     }
-                });
+                };
+                write.fail(error);
             }
         }
     }
@@ -245,11 +289,20 @@ impl Work {
     }
 
     async fn write(&mut self, batch: Vec<Write>) {
-        if let [Write::Chore { .. }] = batch.as_slice() {
+        if let [alone] = batch.as_slice()
+            && alone.goes_alone()
+        {
             for write in batch {
-                let Write::Chore { chore, done } = write else { continue };
                 // Whoever asked may have gone.
-                let _ = done.send(self.run_chore(&chore).await.map_err(|failure| failure.error));
+                match write {
+                    Write::Chore { chore, done } => {
+                        let _ = done.send(self.run_chore(&chore).await.map_err(|failure| failure.error));
+                    }
+                    Write::Thread { change, done } => {
+                        let _ = done.send(self.change_thread(&change).await);
+                    }
+                    _ => {}
+                }
             }
             return;
         }
@@ -282,6 +335,7 @@ impl Work {
             Chore::Beat { .. }
             | Chore::Leave { .. }
             | Chore::ForgetRequests { .. }
+            | Chore::ForgetThreads { .. }
             | Chore::DropCrews { .. } => Ok(()),
         };
         let result = match ready {
@@ -289,6 +343,12 @@ impl Work {
             Err(error) => Err(error),
         };
         self.put_back(connection, result).await
+    }
+
+    async fn change_thread(&mut self, change: &ThreadChange) -> Result<bool, JournalError> {
+        let mut connection = self.connection().await.map_err(|failure| failure.error)?;
+        let result = change.make(&mut connection).await;
+        self.put_back(connection, result).await.map_err(|failure| failure.error)?
     }
 
     async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
@@ -339,19 +399,19 @@ struct Failure {
     of_one_write: bool,
 }
 
-/// Takes what one transaction can write: at most one write for each run and each request, in the order in which they
-/// came. A chore goes alone.
+/// Takes what one transaction can write: at most one write for each run, each thread and each request, in the order in
+/// which they came. A chore goes alone.
 fn take_batch(waiting: &mut VecDeque<Write>) -> Vec<Write> {
     if waiting.len() == 1 {
         return waiting.drain(..).collect();
     }
     let mut batch = Vec::with_capacity(waiting.len());
     let mut later = VecDeque::new();
-    let (mut taken, mut requests) = (HashSet::new(), HashSet::new());
+    let (mut taken, mut requests, mut threads) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut bytes = 0;
     while let Some(write) = waiting.pop_front() {
         let fits = batch.is_empty() || bytes + write.bytes() <= BATCH_BYTES;
-        let chore = matches!(write, Write::Chore { .. });
+        let chore = write.goes_alone();
         if !fits || batch.len() == BATCH || (chore && !(batch.is_empty() && later.is_empty())) {
             waiting.push_front(write);
             break;
@@ -361,7 +421,8 @@ fn take_batch(waiting: &mut VecDeque<Write>) -> Vec<Write> {
         }
         let known = write.run().is_some_and(|run| !taken.insert(run.clone()));
         // A request that waits its turn keeps its run's later writes waiting too: the run is taken already.
-        if known || write.requests().iter().any(|request| !requests.insert(request.clone())) {
+        let on_thread = write.on_thread().is_some_and(|on| !threads.insert(on.thread.clone()));
+        if known || on_thread || write.requests().iter().any(|request| !requests.insert(request.clone())) {
             later.push_back(write);
             continue;
         }

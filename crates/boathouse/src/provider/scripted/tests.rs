@@ -31,6 +31,7 @@ pub(in crate::provider) fn request(script: &str, messages: Vec<PromptMessage>) -
             settings: Settings::default(),
         }),
         agent: AgentId::new("triage"),
+        purpose: Default::default(),
         agent_call: 1,
         model: Model { provider: "scripted".to_owned(), model: "m".to_owned(), base_url: None },
         parameters: Parameters::default(),

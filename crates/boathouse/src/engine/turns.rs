@@ -1,0 +1,228 @@
+//! Runs that wait for their turn: on their thread, or for room.
+//!
+//! The queue is in the journal: runs in the state `queued`, in the order in which they came. What is here only knows
+//! when to look: a run has ended, there is room again, or time has passed. Looking once too often changes nothing,
+//! because a run begins by an append that the journal refuses if its turn has not come.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use boathouse_core::Run;
+use boathouse_core::ids::{RunId, Seq, ThreadId};
+use boathouse_core::run::event::{Pinned, RunState};
+use tokio::sync::{Notify, oneshot};
+
+use crate::feed::Feed;
+use crate::journal::{JournalError, Next, RunQuery, Turn};
+
+use super::shared::Shared;
+use super::start::pin;
+use super::threads::history;
+
+/// Runs that are begun at once.
+const PAGE: usize = 100;
+
+/// When to look for runs whose turn has come.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// Told when there is something to look for.
+    wake: Arc<Notify>,
+    /// Whether to look on all threads.
+    everywhere: bool,
+    /// Threads to look at.
+    threads: HashSet<ThreadId>,
+    /// Whether runs wait for room: then whoever comes waits behind them.
+    pub(super) short_of_room: bool,
+    /// Queued runs that are watched here. If another process begins them, their watches end.
+    watched: HashSet<RunId>,
+    /// Threads on which somebody is about to begin before those who wait.
+    held: HashMap<ThreadId, usize>,
+}
+
+impl Turns {
+    /// A run has stopped being driven.
+    pub(super) fn made_room(&mut self) {
+        if self.short_of_room {
+            self.everywhere = true;
+            self.wake.notify_one();
+        }
+    }
+
+    fn look(&mut self, thread: Option<ThreadId>) {
+        match thread {
+            Some(thread) => drop(self.threads.insert(thread)),
+            None => self.everywhere = true,
+        }
+        self.wake.notify_one();
+    }
+}
+
+/// Keeps those who wait on a thread waiting, until it is dropped.
+pub(super) struct Held {
+    shared: Arc<Shared>,
+    thread: ThreadId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut table = self.shared.table();
+        if let Some(count) = table.turns.held.get_mut(&self.thread) {
+            *count -= 1;
+            if *count == 0 {
+                table.turns.held.remove(&self.thread);
+                table.turns.look(Some(self.thread.clone()));
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Lets nobody who waits on the thread begin until what this returns is dropped.
+    pub(super) fn hold(self: &Arc<Self>, thread: &ThreadId) -> Held {
+        *self.table().turns.held.entry(thread.clone()).or_default() += 1;
+        Held { shared: self.clone(), thread: thread.clone() }
+    }
+
+    /// A run was queued: its turn may have come meanwhile.
+    pub(super) fn queued(&self, thread: ThreadId) {
+        self.any_queued.store(true, Ordering::SeqCst);
+        self.table().turns.look(Some(thread));
+    }
+
+    /// A run has ended: its thread may be another's. Nothing is looked for where nobody waits.
+    pub(super) fn free(&self, run: &Run) {
+        if self.any_queued.load(Ordering::SeqCst) {
+            self.table().turns.look(Some(run.started().thread.clone()));
+        }
+    }
+
+    /// Looks whether there are queued runs, whoever queued them, and begins those whose turn has come.
+    pub(super) async fn look_at_queue(&self) {
+        // Forgotten before the look, so that what is queued meanwhile is not.
+        self.any_queued.store(false, Ordering::SeqCst);
+        let query = RunQuery { state: Some(RunState::Queued), limit: 1, ..RunQuery::default() };
+        let none = self.journal.runs(&query).await.is_ok_and(|queued| queued.is_empty());
+        if !none {
+            self.any_queued.store(true, Ordering::SeqCst);
+            self.table().turns.look(None);
+        }
+    }
+
+    /// Begins queued runs whose turn has come, again and again.
+    pub(super) async fn give_turns(self: Arc<Self>) {
+        let wake = self.table().turns.wake.clone();
+        loop {
+            wake.notified().await;
+            let threads = {
+                let mut table = self.table();
+                let everywhere = std::mem::take(&mut table.turns.everywhere) || table.turns.short_of_room;
+                let threads = std::mem::take(&mut table.turns.threads);
+                if everywhere { Vec::from([None]) } else { threads.into_iter().map(Some).collect() }
+            };
+            for thread in threads {
+                if let Err(error) = self.give_turns_on(thread.as_ref()).await {
+                    tracing::debug!(%error, "queued runs cannot be looked for now");
+                }
+            }
+        }
+    }
+
+    async fn give_turns_on(self: &Arc<Self>, thread: Option<&ThreadId>) -> Result<(), JournalError> {
+        // Those that do not begin now are found again with every page.
+        let mut passed = 0;
+        loop {
+            let room = {
+                let mut table = self.table();
+                let room = self.max_active.saturating_sub(table.live.len());
+                table.turns.short_of_room = room == 0;
+                room
+            };
+            if room == 0 {
+                return Ok(());
+            }
+            let page = room.min(PAGE);
+            let next = self.journal.next_queued(thread, page + passed).await?;
+            let found = next.len();
+            let begun: Vec<_> =
+                next.into_iter().filter_map(|next| self.begin_queued(next)).take(page).collect();
+            let begun = futures_util::future::join_all(begun).await;
+            let begun = begun.iter().filter(|begun| matches!(begun, Ok(Ok(())))).count();
+            if found < page + passed {
+                return Ok(());
+            }
+            passed = found - begun;
+        }
+    }
+
+    /// Gives a queued run a driver; tells when it has begun, or could not.
+    fn begin_queued(self: &Arc<Self>, next: Next) -> Option<oneshot::Receiver<Result<(), JournalError>>> {
+        let (feed, commands) = {
+            let mut table = self.table();
+            let taken = table.live.contains_key(&next.run) || table.given_up.contains(&next.run);
+            if taken || table.turns.held.contains_key(&next.thread) {
+                return None;
+            }
+            table.enter(&next.run)?
+        };
+        let (begun, when_begun) = oneshot::channel();
+        self.take_over(next.run, feed, super::takeover::Waiting::new(commands), Some(begun));
+        Some(when_begun)
+    }
+
+    /// Ends the watches of runs that were queued and that another process has begun: nothing of them comes here.
+    pub(super) async fn let_go_of_watched(&self) -> Result<(), JournalError> {
+        let watched: Vec<RunId> = self.table().turns.watched.iter().cloned().collect();
+        for run in watched {
+            let row = self.journal.run(&run).await?;
+            if row.is_some_and(|row| row.state == RunState::Queued) {
+                continue;
+            }
+            let mut table = self.table();
+            table.turns.watched.remove(&run);
+            let driven = table.live.contains_key(&run);
+            drop(table);
+            if let Some(feed) = self.feed(&run).filter(|_| !driven) {
+                feed.close();
+            }
+        }
+        Ok(())
+    }
+
+    /// What a queued run begins with, now that its turn has come.
+    pub(super) async fn turn(&self, run: Run) -> Result<(Run, Option<Turn>, Option<Pinned>), JournalError> {
+        if !run.shares_thread() {
+            return Ok((run, None, None));
+        }
+        let thread = run.started().thread.clone();
+        let row = self.thread_row(&thread).await?;
+        let pinned = row.as_ref().map(pin).unwrap_or_default();
+        let messages = pinned.messages;
+        let said = history(self.journal.thread_messages(&thread, 0, messages).await)?;
+        Ok((run.on_thread(said), Some(Turn::Begin { messages, ahead: false }), Some(pinned)))
+    }
+
+    /// The feed of a run that is queued, or about to be; `None` when the engine closes.
+    pub(super) fn feed_to_wait_on(&self, run: &RunId, seq: Seq) -> Option<Arc<Feed>> {
+        let feed = self.make_feed(run, seq)?;
+        if self.journal.lease().is_some() {
+            self.table().turns.watched.insert(run.clone());
+        }
+        Some(feed)
+    }
+
+    /// The feed of a run that waits for its turn: it outlives the waiting as long as somebody watches. `None` if it does
+    /// not wait any more.
+    pub(super) async fn feed_of_queued(
+        &self,
+        run: &RunId,
+        seq: Seq,
+    ) -> Result<Option<Arc<Feed>>, JournalError> {
+        let Some(feed) = self.feed_to_wait_on(run, seq) else { return Ok(None) };
+        // From now on whoever drives it does so on this feed; before, it may have come and gone.
+        let driven = self.table().live.contains_key(run);
+        let row = self.journal.run(run).await?;
+        let queued = row.is_some_and(|row| row.state == RunState::Queued);
+        Ok((driven || queued || self.table().live.contains_key(run)).then_some(feed))
+    }
+}
