@@ -33,8 +33,8 @@ fn retried(sim: &Sim) -> Result<Sim, ForkRefused> {
 fn driven(sim: &Sim, fork: Fork) -> Sim {
     let Fork { run, log } = fork;
     assert!(run.open_calls().next().is_none(), "nobody has calls of a new run in hand");
-    let mut sim =
-        Sim { run, log, script: sim.script.clone(), now: sim.now.plus_millis(1000), prompts: Vec::new() };
+    let (script, now, thread) = (sim.script.clone(), sim.now.plus_millis(1000), sim.thread.clone());
+    let mut sim = Sim { run, log, script, now, prompts: Vec::new(), thread };
     sim.settle();
     sim
 }

@@ -65,7 +65,8 @@ pub struct Sim {
     pub now: Timestamp,
     /// Every request that was made to a model.
     pub prompts: Vec<Arc<ModelRequest>>,
-    thread: rpds::VectorSync<Arc<Message>>,
+    /// The messages of its thread.
+    pub thread: rpds::VectorSync<Arc<Message>>,
 }
 
 impl Sim {
