@@ -149,6 +149,7 @@ impl Run {
             Event::WaitOpened { wait, branch, agent, what } => self.open_wait(*wait, *branch, agent, what)?,
             Event::Answered { wait, answer } => self.answer(*wait, answer)?,
             Event::HistoryOutgrown { branch, messages } => {
+                self.check_trim(*branch, *messages)?;
                 let call = self.mint_call();
                 let branch = self.branch_mut(*branch)?;
                 let Step::Calling(then) = &branch.step else {
@@ -171,8 +172,8 @@ impl Run {
                 }
             }
             Event::HistoryTrimmed { branch, dropped, summary, .. } => {
+                self.trim(*branch, *dropped)?;
                 let branch = self.branch_mut(*branch)?;
-                branch.trim(*dropped);
                 if let Step::Summarizing(Summarizing { then, gave, .. }) = &branch.step {
                     if let (Some(_), Some(Ok(text))) = (summary, gave) {
                         branch.summary = Some(text.clone());
@@ -543,6 +544,24 @@ impl Run {
         let seq = self.seq;
         let missing = || ReplayError::Misfit { seq, why: format!("no branch {id}") };
         self.branches.get_mut(id.0 as usize).ok_or_else(missing)
+    }
+
+    /// Messages may go out of prompts, but none that there are not, and no call without its results.
+    fn check_trim(&mut self, id: BranchId, dropped: usize) -> Result<(), ReplayError> {
+        let seq = self.seq;
+        let branch = self.branch_mut(id)?;
+        let parted = branch.history.get(dropped).is_some_and(|message| !message.results.is_empty());
+        if parted || dropped > branch.history.len() {
+            let why = format!("the history of branch {id} cannot be trimmed before message {dropped}");
+            return Err(ReplayError::Misfit { seq, why });
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, id: BranchId, dropped: usize) -> Result<(), ReplayError> {
+        self.check_trim(id, dropped)?;
+        self.branch_mut(id)?.trim(dropped);
+        Ok(())
     }
 
     fn group_mut(&mut self, id: BranchId) -> Result<&mut GroupStep, ReplayError> {

@@ -1,7 +1,9 @@
 //! Limits: rounds, hand-offs, time, tries. Checked before the call, and the run says which one it was.
 
+use boathouse_core::Run;
+use boathouse_core::ids::BranchId;
 use boathouse_core::run::admit::Command;
-use boathouse_core::run::event::{Answer, CallErrorKind, Event, NextAttempt, Outcome, Timer};
+use boathouse_core::run::event::{Answer, CallErrorKind, Event, NextAttempt, Outcome, Recorded, Timer};
 
 use super::crews::*;
 use super::sim::*;
@@ -185,4 +187,26 @@ fn keep_recent_trims_prompts_but_never_the_first_request_the_input_or_system_mes
     let results = last.iter().filter(|message| matches!(message, PromptMessage::Tool { .. })).count();
     assert!((1..=2).contains(&results), "old rounds are gone: {said}");
     assert!(sim.types().contains(&"history_trimmed".to_owned()));
+}
+
+#[test]
+fn a_log_that_trims_what_there_is_not_or_parts_calls_from_results_is_refused() {
+    let mut a = agent("a");
+    a.tools = vec![LOOK];
+    let sim = Sim::new(crew(vec![a]), script([("a", vec![look(), text("done")])])).go();
+    let returned = sim.log.iter().position(|recorded| matches!(recorded.event, Event::ToolReturned { .. }));
+    let log = &sim.log[..=returned.expect("a tool was called")];
+    let run = Run::replay(sim.run.id().clone(), sim.run.crew().clone(), log).expect("the log folds");
+    // The input, a call, its results.
+    assert_eq!(run.history().len(), 3);
+    let trimmed = |dropped: usize| {
+        let mut run = run.clone();
+        let event = Event::HistoryTrimmed { branch: BranchId::MAIN, dropped, summary: None, failed: None };
+        run.apply(&Recorded { seq: run.seq().next(), at: run.last_at(), event })
+    };
+    assert_eq!([0, 1, 3].map(trimmed), [Ok(()), Ok(()), Ok(())]);
+    for dropped in [2, 4, usize::MAX] {
+        let why = trimmed(dropped).unwrap_err().to_string();
+        assert!(why.contains(&format!("cannot be trimmed before message {dropped}")), "{why}");
+    }
 }
