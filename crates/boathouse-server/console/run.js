@@ -36,8 +36,8 @@ export class RunPage {
       byId(verb).disabled = false;
       byId(verb).addEventListener("click", () => this.#tell(verb), { signal });
     }
-    byId("retry").disabled = false;
-    byId("retry").addEventListener("click", () => this.#retry(), { signal });
+    byId("try-again").disabled = false;
+    byId("try-again").addEventListener("click", () => this.#retry(), { signal });
     this.follower = new Follower(this.id, {
       item: (item) => this.#enqueue(item),
       view: (view) => this.#enqueue({ type: "view", view }),
@@ -180,7 +180,7 @@ export class RunPage {
     else badge.textContent = waiting && state === "paused" ? "waits for you" : words(state);
     const live = !ended && Boolean(this.transcript);
     byId("cancel").hidden = !live || cancelling;
-    byId("retry").hidden = !ended || !["failed", "limit_reached", "cancelled"].includes(state);
+    byId("try-again").hidden = !ended || !["failed", "limit_reached", "cancelled"].includes(state);
     byId("resume").hidden = !live || !operatorPaused || cancelling;
     byId("pause").hidden = !live || pausing || operatorPaused || cancelling || state !== "running";
   }
@@ -210,7 +210,7 @@ export class RunPage {
 
   /** Goes on to the new run. */
   async #retry() {
-    byId("retry").disabled = true;
+    byId("try-again").disabled = true;
     say(byId("run-error"), "");
     try {
       const { id } = await api.retry(this.id);
@@ -218,7 +218,7 @@ export class RunPage {
     } catch (error) {
       if (!this.#closed) say(byId("run-error"), error.message);
     } finally {
-      if (!this.#closed) byId("retry").disabled = false;
+      if (!this.#closed) byId("try-again").disabled = false;
     }
   }
 

@@ -90,10 +90,10 @@ async fn cancel_shows_what_became_of_every_call() {
     assert_eq!(page.count("#cancel:not([hidden])").await, 0);
 
     let before = page.run("location.hash").await;
-    page.click("#retry").await;
+    page.click("#try-again").await;
     page.until("document.querySelector('.text.live')?.textContent === 'It begins'").await;
     assert_ne!(page.run("location.hash").await, before, "a try is a run of its own");
-    assert_eq!(page.count("#retry:not([hidden])").await, 0);
+    assert_eq!(page.count("#try-again:not([hidden])").await, 0);
     end(world, page).await;
 }
 
@@ -239,7 +239,7 @@ async fn a_server_that_goes_and_comes_back_is_found_again_and_nothing_is_shown_t
     assert_eq!(page.text("#banner [role=alert]").await, "The server does not answer.");
     world.gate.add_permits(1);
     world.come_back().await;
-    page.click("#retry").await;
+    page.click("#try-again").await;
     page.until("document.querySelector('#outcome')?.dataset.state === 'completed'").await;
     page.until("document.querySelector('#banner').hidden").await;
     let shown = (page.count(".turn").await, page.count(".tool").await, page.count(".text").await);

@@ -131,13 +131,13 @@ fn an_exported_run_is_replayed_anywhere_and_differs_where_the_crew_does() {
     assert_eq!(prompt.code, 1, "{}", prompt.stderr);
     assert!(prompt.stdout.starts_with("✗ event 2 differs"), "{}", prompt.stdout);
     assert!(prompt.stdout.contains("+ Backstory: Knows every drawer."), "{}", prompt.stdout);
-    // Another decision: it does not wait any more.
-    let changed = DESK.replace("agent_behaviors: {front: {wait_for_signal: true}}\n  ", "");
+    // Another decision: the tool may be called only once.
+    let changed = DESK.replace("effect: read", "effect: once");
     fs::write(crew.dir.path().join("desk/crew.yaml"), changed).unwrap();
     let decision = replay(&["run.jsonl", "--crew", "desk"]);
     let text = &decision.stdout;
     assert_eq!(decision.code, 1, "{}", decision.stderr);
-    let (recorded, now) = (text.find("\"wait_opened\""), text.find("\"run_ended\""));
+    let (recorded, now) = (text.find("\"effect\": \"read\""), text.find("\"effect\": \"once\""));
     assert!(recorded.is_some() && recorded < now, "{text}");
 
     fs::write(crew.dir.path().join("not.jsonl"), "{}\n").unwrap();
