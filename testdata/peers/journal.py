@@ -33,6 +33,14 @@ def events(db, run):
     return [line.decode() for line in whole.values()]
 
 
+def thread(db, run):
+    """The messages of the thread that a run shares."""
+    rows = db.execute(
+        "SELECT json FROM thread_messages WHERE thread = (SELECT thread_key FROM runs WHERE id = ?) ORDER BY seq", (run,)
+    )
+    return [json.loads(line) for (line,) in rows]
+
+
 class Branch:
     def __init__(self, history):
         self.history = list(history)
@@ -70,19 +78,35 @@ def author(who):
     return next(iter(who.values())) or "assistant"
 
 
-def fold(log):
-    """The branches of a run after its events."""
+def as_ours(said):
+    """A message of a log or a thread."""
+    message = {"from": author(said["from"]), "text": "".join(part["text"] for part in said.get("parts", []))}
+    if calls := said.get("calls"):
+        message["calls"] = [{"tool": call["tool"], "arguments": call["arguments"]} for call in calls]
+    if results := said.get("results"):
+        message["results"] = [{"status": result["status"], "output": result["output"]} for result in results]
+    return message
+
+
+def fold(log, thread=()):
+    """The branches of a run after its events; `thread` has the messages of its thread."""
     first = log[0]
-    before = [
-        {"from": author(said["from"]), "text": "".join(part["text"] for part in said.get("parts", []))}
-        for said in first.get("history", [])
-    ]
-    branches = {0: Branch(before)}
-    branches[0].say("user", first["input"])
+
+    def begin(pinned):
+        pinned = pinned or {"messages": 0}
+        said = pinned.get("said") or list(thread)[: pinned["messages"]]
+        assert len(said) == pinned["messages"], "the messages that the run began with are there"
+        branch = Branch([as_ours(message) for message in [*said, *first.get("history", [])]])
+        branch.say("user", first["input"])
+        return {0: branch}
+
+    branches = {0: Branch([])} if "queued" in first else begin(first.get("pinned"))
     waits, started = {}, {}
     for event in log[1:]:
         branch = branches.get(event.get("branch", 0))
         match event["type"]:
+            case "begun":
+                branches = begin(event.get("pinned"))
             case "call_started" if event["kind"] == "tool":
                 started[event["call"]] = event["effect"]
             case "model_replied":
@@ -138,11 +162,11 @@ def main(file, run=None, what=None):
             log = [json.loads(line) for line in events(db, run)]
             assert len(log) == seq, f"{run} has {len(log)} events, its row says {seq}"
             assert (log[-1]["type"] == "run_ended") == (state not in ("queued", "running", "paused")), run
-            print(run, state, seq, len(fold(log)[0].history))
+            print(run, state, seq, len(fold(log, thread(db, run))[0].history))
     elif what == "events":
         print("\n".join(events(db, run)))
     else:
-        for message in fold([json.loads(line) for line in events(db, run)])[0].history:
+        for message in fold([json.loads(line) for line in events(db, run)], thread(db, run))[0].history:
             print(json.dumps(message, ensure_ascii=False, sort_keys=True))
 
 
