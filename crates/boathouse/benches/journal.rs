@@ -78,12 +78,15 @@ mod bare;
 fn bare_loop(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let files = std::cell::Cell::new(0);
     let mut group = criterion.benchmark_group("bare loop, synchronous=FULL");
     group.sample_size(10).measurement_time(Duration::from_secs(3));
     for runs in RUNS {
         group.throughput(Throughput::Elements(runs * 8));
         group.bench_function(BenchmarkId::new("runs at once", runs), |bencher| {
-            let bare = runtime.block_on(bare::Bare::open(&folder.path().join(format!("{runs}.db"))));
+            files.set(files.get() + 1);
+            let path = folder.path().join(format!("{}.db", files.get()));
+            let bare = runtime.block_on(bare::Bare::open(&path));
             let mut round = 0;
             bencher.iter_custom(|times| {
                 runtime.block_on(async {
