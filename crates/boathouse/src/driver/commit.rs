@@ -10,9 +10,7 @@ use tokio::time::sleep;
 #[cfg(feature = "crash-points")]
 use crate::crash::{CrashPoint, pass};
 use crate::engine::period::missed;
-use crate::journal::{
-    Append, JournalError, Lease, NewRun, OnThread, OpenWait, People, Stored, ThreadEnd,
-};
+use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, OpenWait, People, Stored, ThreadEnd};
 
 use super::Driver;
 
@@ -142,7 +140,8 @@ impl Driver {
                 None => {
                     let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
                     let request = requests.into_iter().next();
-                    let new = NewRun { run, crew, crew_hash, thread, state, events, request, on_thread, people };
+                    let new =
+                        NewRun { run, crew, crew_hash, thread, state, events, request, on_thread, people };
                     journal.create(new).await
                 }
             }

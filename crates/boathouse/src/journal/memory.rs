@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use super::{
     Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OnThread, OpenWait,
-    REQUESTS_KEPT, RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows,
-    long_ago,
+    REQUESTS_KEPT, RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
+    follows, long_ago,
 };
 
 mod events;

@@ -28,8 +28,8 @@ use sqlx::{QueryBuilder, Row};
 use tokio::sync::oneshot;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait, REQUESTS_KEPT,
-    Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait,
+    REQUESTS_KEPT, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows, long_ago,
 };
 use blobs::Whole;
 use chores::{Chore, free, now};

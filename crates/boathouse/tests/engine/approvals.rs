@@ -255,6 +255,7 @@ async fn long_expired(world: &World, engine: &Engine) -> RunId {
         state: RunState::Paused,
         events: events.into_iter().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
         request: None,
+        on_thread: None,
         people: People { waits: Some(OpenWait::of(&folded)), notices: Vec::new() },
     };
     let journal = world.sqlite().await;

@@ -13,8 +13,8 @@ use boathouse::core::ids::{AgentId, BranchId, CallId, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult, Usage};
 use boathouse::core::run::approval::ANONYMOUS;
 use boathouse::core::run::event::{
-    Answer, BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer, Via,
-    WaitFor,
+    Answer, BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer,
+    Via, WaitFor,
 };
 use serde_json::Value;
 
