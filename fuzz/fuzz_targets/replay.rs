@@ -72,7 +72,7 @@ fn go_on(mut run: Run) {
 fn check_prompts(run: &Run) {
     let wanted: Vec<CallId> = match decide(run) {
         Decision::Await { calls, .. } => calls.iter().map(|wanted| wanted.call).collect(),
-        Decision::Record(_) | Decision::Rest => run.open_calls().map(|(call, _)| call).collect(),
+        Decision::Record(_) | Decision::Rest { .. } => run.open_calls().map(|(call, _)| call).collect(),
     };
     for request in wanted.into_iter().filter_map(|call| prompt::build(run, call)) {
         let mut open: Vec<&str> = Vec::new();

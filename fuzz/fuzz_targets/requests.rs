@@ -28,6 +28,9 @@ fuzz_target!(|data: &[u8]| {
             Answer::Text { text } => assert!(!text.trim().is_empty() && is_clean(&text)),
             Answer::Done { output } => assert!(is_clean(&output)),
             Answer::Rerun {} | Answer::Fail {} => {}
+            Answer::Approve {} | Answer::Edit { .. } | Answer::Reject { .. } | Answer::Respond { .. } => {
+                panic!("an answer decides about no approval")
+            }
         }
     }
     let Ok(raw) = std::str::from_utf8(&data[..end]) else { return };

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::ids::AgentId;
 
+pub use approval::Approval;
+
+pub mod approval;
 pub mod argv;
 pub mod check;
 pub mod file;
@@ -134,6 +137,8 @@ pub struct Agent {
     pub signals: Vec<Signal>,
     /// Pause after a reply without a signal, until a person answers.
     pub wait_for_signal: bool,
+    /// JSON Schema of what that person may answer; `None` takes any text.
+    pub answer_schema: Option<Value>,
     /// The run completes after its reply.
     pub terminal: bool,
     /// `routing.defaults` for it: `None` if unset; `Some(Route::End)` if null.
@@ -324,6 +329,12 @@ pub struct ToolSpec {
     pub effect: Effect,
     /// What happens when the outcome of a `once` call is not known.
     pub on_unknown: OnUnknown,
+    /// Which calls need a person's approval.
+    #[serde(default)]
+    pub approval: Approval,
+    /// How long an approval is waited for, in milliseconds; `None` takes the crew's `approval_timeout_seconds`.
+    #[serde(default)]
+    pub approval_timeout_ms: Option<u64>,
     /// How long one attempt may take, in milliseconds; `None` takes the crew's `tool_execution_timeout_seconds`.
     pub timeout_ms: Option<u64>,
     /// Further attempts after a failed one, for `read` and `idempotent` tools.
@@ -338,7 +349,7 @@ pub struct ToolSpec {
 pub const DEFAULT_OUTPUT_BYTES: usize = 32 * 1024;
 
 impl ToolSpec {
-    /// A spec with the defaults: effect `once`, `on_unknown: ask`, no retries, 32 KiB of output.
+    /// A spec with the defaults: effect `once`, `on_unknown: ask`, no approval, no retries, 32 KiB of output.
     pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> ToolSpec {
         let positional = positional_order(&parameters);
         ToolSpec {
@@ -347,6 +358,8 @@ impl ToolSpec {
             parameters,
             effect: Effect::Once,
             on_unknown: OnUnknown::Ask,
+            approval: Approval::Never,
+            approval_timeout_ms: None,
             timeout_ms: None,
             retries: 0,
             max_output_bytes: DEFAULT_OUTPUT_BYTES,
@@ -423,6 +436,8 @@ pub struct Settings {
     pub tool_timeout_ms: u64,
     /// Tool calls of one reply that run at once. Default 8.
     pub tool_concurrency: usize,
+    /// How long an approval is waited for, by the clock on the wall; `None` waits for ever.
+    pub approval_timeout_ms: Option<u64>,
     /// Attempts of a model call on one model before the next model is tried. Default 3.
     pub model_attempts: u32,
     /// Bounds of the pause between attempts of a model call. Default 100 ms and 5 s.
@@ -454,6 +469,7 @@ impl Default for Settings {
             parallel_timeout_ms: 60_000,
             tool_timeout_ms: 30_000,
             tool_concurrency: 8,
+            approval_timeout_ms: None,
             model_attempts: 3,
             retry_backoff_ms: (100, 5_000),
             keep_recent: None,

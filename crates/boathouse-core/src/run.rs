@@ -17,6 +17,7 @@ use crate::message::{Message, Usage};
 pub mod admit;
 pub mod aggregate;
 mod apply;
+pub mod approval;
 pub mod branch;
 pub mod call;
 pub mod decide;
@@ -57,6 +58,8 @@ pub struct Run {
     thread: rpds::VectorSync<Arc<Message>>,
     /// What it began with of them.
     pinned: Option<Pinned>,
+    /// Waits that a person or the time has closed.
+    closed: BTreeMap<WaitId, approval::Closed>,
     next_call: u64,
     next_wait: u32,
     handoffs: u32,
@@ -111,6 +114,15 @@ pub struct Wait {
     pub agent: AgentId,
     /// For what.
     pub what: WaitFor,
+    /// Since when.
+    pub opened_at: Timestamp,
+}
+
+impl Wait {
+    /// When nobody can answer any more.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.what.expires_at()
+    }
 }
 
 /// A log that does not fold to a run.
@@ -218,6 +230,7 @@ impl Run {
             waits: Vec::new(),
             thread,
             pinned: None,
+            closed: BTreeMap::new(),
             next_call: 2,
             next_wait: 1,
             handoffs: 0,

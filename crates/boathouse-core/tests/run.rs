@@ -8,6 +8,8 @@ mod crews;
 #[path = "run/sim.rs"]
 mod sim;
 
+#[path = "run/approvals.rs"]
+mod approvals;
 #[path = "run/commands.rs"]
 mod commands;
 #[path = "run/enumeration.rs"]

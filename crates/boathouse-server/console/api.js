@@ -44,6 +44,7 @@ export const api = {
   opening: async (id) => (await request("GET", `${run(id)}/events?limit=1`)).events[0],
   start: (name, input) => request("POST", `${crew(name)}/runs`, { input }),
   answer: (id, answer) => request("POST", `${run(id)}/answer`, answer),
+  decide: (id, decision) => request("POST", `${run(id)}/approvals`, decision),
   /** `verb` is `cancel`, `pause` or `resume`. */
   tell: (id, verb) => request("POST", `${run(id)}/${verb}`),
   /** A new run from this one's last step with no call in flight. */

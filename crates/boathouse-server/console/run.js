@@ -123,7 +123,8 @@ export class RunPage {
     byId("run-title").textContent = first.crew;
     this.transcript = new Transcript(byId("flow"), {
       crew,
-      answer: (body) => this.#answer(body),
+      answer: (body) => this.#say(api.answer(this.id, body)),
+      decide: (body) => this.#say(api.decide(this.id, body)),
       changed: () => (this.dirty = true),
     });
     for (const agent of crew?.agents ?? []) {
@@ -199,12 +200,14 @@ export class RunPage {
     if (!form || !form.isConnected) return;
     const at = document.activeElement;
     if (at instanceof HTMLTextAreaElement && at.value && at.offsetParent) return;
-    form.querySelector("textarea").focus({ preventScroll: true });
+    // No button gets the keyboard by itself: a key that is on its way must not approve anything.
+    const field = form.querySelector(":scope > textarea") ?? form.querySelector("h3");
+    field.focus({ preventScroll: true });
     form.scrollIntoView({ block: "nearest" });
   }
 
-  async #answer(body) {
-    await api.answer(this.id, body);
+  async #say(said) {
+    await said;
     this.nudge();
   }
 

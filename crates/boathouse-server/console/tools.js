@@ -5,7 +5,7 @@ import { END_WORDS } from "./transcript.js";
 
 const ARGUMENTS_SHOWN = 120;
 const PREVIEW_SHOWN = 160;
-const MARKS = { planned: "○", running: "", ok: "✓", error: "✕", stopped: "■" };
+const MARKS = { planned: "○", proposed: "?", running: "", ok: "✓", error: "✕", stopped: "■" };
 
 export class Tools {
   #rows = new Map();
@@ -22,9 +22,17 @@ export class Tools {
     }
   }
 
+  /** The call waits for a person. */
+  propose(call) {
+    const row = this.#rows.get(call);
+    if (row) this.#mark(row, "proposed", "needs approval");
+  }
+
   /** A try of a call began. */
   start({ call, tool, arguments: given }, turn) {
     const row = this.#rows.get(call) ?? this.#row(call, tool, given, turn.body);
+    // A person may have put others in their place.
+    if (row.given) row.given.textContent = shortened(compactly(given));
     this.#mark(row, "running", "running");
   }
 
@@ -56,6 +64,7 @@ export class Tools {
 
   #row(call, tool, given, list) {
     const compact = compactly(given);
+    const shown = compact ? el("code", { class: "arguments" }, shortened(compact)) : null;
     const mark = el("span", { class: "mark", "aria-hidden": true });
     const state = el("span", { class: "tool-state" });
     const preview = el("span", { class: "preview" });
@@ -68,7 +77,7 @@ export class Tools {
         {},
         mark,
         el("code", { class: "tool-name" }, tool),
-        compact ? el("code", { class: "arguments" }, shortened(compact)) : null,
+        shown,
         preview,
         state,
       ),
@@ -76,7 +85,7 @@ export class Tools {
       output,
     );
     list.append(box);
-    const row = { box, mark, state, preview, output };
+    const row = { box, mark, state, preview, output, given: shown };
     this.#rows.set(call, row);
     this.#mark(row, "planned", "");
     return row;

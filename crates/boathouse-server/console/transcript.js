@@ -4,19 +4,20 @@
 import { count, duration, el, words } from "./dom.js";
 import { Replies } from "./replies.js";
 import { Tools } from "./tools.js";
-import { waitForm } from "./waits.js";
+import { decided, waitForm } from "./waits.js";
 
 const VOICES = 6;
 const MAIN_BRANCH = 0;
 
 export class Transcript {
   /**
-   * Writes into `root`. `crew` is the crew's definition or null. `answer(body)` sends an answer and gives a promise;
-   * `changed()` is called when state, figures or agents at work may have changed.
+   * Writes into `root`. `crew` is the crew's definition or null. `answer(body)` and `decide(body)` send what a person says
+   * and give a promise; `changed()` is called when state, figures or agents at work may have changed.
    */
-  constructor(root, { crew, answer, changed }) {
+  constructor(root, { crew, answer, decide, changed }) {
     this.crew = crew;
     this.answer = answer;
+    this.decide = decide;
     this.changed = changed;
     this.state = "queued";
     this.usage = { input_tokens: 0, output_tokens: 0 };
@@ -249,6 +250,13 @@ export class Transcript {
 
   on_branch_ended({ branch, end }) {
     const flow = this.#flow(branch);
+    // What the branch asked is not asked any more.
+    for (const [wait, form] of this.waits) {
+      if (flow.lane?.contains(form)) {
+        this.waits.delete(wait);
+        form.remove();
+      }
+    }
     this.#endTurn(flow);
     if (flow.lane) {
       flow.lane.dataset.state = end.status;
@@ -287,14 +295,20 @@ export class Transcript {
   on_wait_opened(event) {
     const flow = this.#flow(event.branch);
     const name = this.name(event.agent);
-    const form = waitForm(event, name, (body) => this.answer({ wait: event.wait, ...body }));
+    const form = waitForm(event, name, {
+      answer: (body) => this.answer({ wait: event.wait, ...body }),
+      decide: (body) => this.decide(body),
+    });
+    if (event.for.kind === "approval") this.tools.propose(event.for.call);
     (flow.turn?.body ?? flow.box).append(form);
     this.waits.set(event.wait, form);
     this.newWait = form;
     this.changed();
   }
 
-  on_answered({ wait, answer }) {
+  on_answered({ wait, answer, by }) {
+    const decision = decided(answer, by);
+    if (decision) return this.#close(wait, decision);
     const form = this.waits.get(wait);
     this.waits.delete(wait);
     if (!this.waits.size && !this.operatorPaused && this.state === "paused") this.state = "running";
@@ -310,6 +324,15 @@ export class Transcript {
       el("article", { class: "person", "aria-label": "You" }, el("p", { class: "text" }, text ?? words(answer.kind))),
     );
     form?.remove();
+    this.changed();
+  }
+
+  /** A call was decided about: the agent's turn goes on. */
+  #close(wait, text) {
+    const form = this.waits.get(wait);
+    this.waits.delete(wait);
+    if (!this.waits.size && !this.operatorPaused && this.state === "paused") this.state = "running";
+    form?.replaceWith(el("p", { class: "note decision" }, text));
     this.changed();
   }
 
@@ -351,6 +374,7 @@ export class Transcript {
   }
 
   on_timed_out({ timer }) {
+    if (timer.wait !== undefined) return this.#close(timer.wait, "Nobody decided in time: the call was not made.");
     this.#note(MAIN_BRANCH, "warn", timer === "run" ? "The run's time is over." : "The time of a parallel group is over.");
   }
 

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::server::ServerConfig;
 
+pub mod approvals;
 pub(crate) mod console;
 pub(crate) mod crews;
 pub(crate) mod door;

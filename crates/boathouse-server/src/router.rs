@@ -8,7 +8,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::error::{Code, Problem};
 use crate::http::{
-    App, console, crews, door, forks, go_stream, health, logs, runs, schemas, stream, threads,
+    App, approvals, console, crews, door, forks, go_stream, health, logs, runs, schemas, stream, threads,
 };
 
 /// All routes. Those that load balancers ask stand outside the door's check of host and origin.
@@ -25,6 +25,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/runs/{run}/events", get(stream::events))
         .route("/v1/runs/{run}/log", get(logs::show))
         .route("/v1/runs/{run}/answer", post(runs::answer))
+        .route("/v1/runs/{run}/approvals", post(approvals::decide))
+        .route("/v1/approvals", get(approvals::list))
         .route("/v1/runs/{run}/cancel", post(runs::cancel))
         .route("/v1/runs/{run}/pause", post(runs::pause))
         .route("/v1/runs/{run}/resume", post(runs::resume))

@@ -25,6 +25,11 @@ impl Clock {
         self.began.plus_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The time by the clock on the wall, also after the machine has slept; it is never turned back.
+    pub(crate) fn on_the_wall(&self) -> Timestamp {
+        self.now().max(Clock::new(Timestamp(0)).began)
+    }
+
     /// When that will be.
     pub(crate) fn instant(&self, at: Timestamp) -> Instant {
         self.started + Duration::from_millis(at.millis_since(self.began))

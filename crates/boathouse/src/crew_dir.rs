@@ -14,6 +14,7 @@ use boathouse_core::crew::yaml::{self, Node, Place};
 use boathouse_core::crew::{Crew, Source};
 
 use crate::provider::script;
+use crate::tool::arguments::validator;
 use crate::tool::registry;
 
 /// A file of a crew that is larger is refused.
@@ -80,6 +81,7 @@ pub fn load_files(
     }
     let mut checked = check(&source, &folder_name(dir), catalog);
     checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
+    checked.problems.extend(checked.crew.iter().flat_map(broken_answers));
     checked.problems.extend(in_script);
     finish(dir.display().to_string(), Some(dir.to_owned()), found, checked)
 }
@@ -136,29 +138,43 @@ pub(crate) fn script_problems(file: &str, text: &str) -> Vec<Problem> {
 
 /// Commands that would refuse every call: only the compiler of schemas knows all that can be wrong with one.
 fn broken_tools(crew: &Crew) -> Vec<Problem> {
-    let text = crew.source.get(CREW_FILE).map_or("", String::as_str);
-    let (root, _) = yaml::parse(text);
-    let entry = |node: Option<&Node>, key: &str| {
-        node.and_then(Node::entries)
-            .and_then(|entries| entries.iter().find(|entry| entry.key == key).cloned())
-    };
-    let tools = entry(root.as_ref(), "tools").map(|entry| entry.value);
     let broken = crew.tools.iter().filter_map(|def| Some((&def.spec.name, registry::fault(def)?)));
     broken
         .map(|(name, fault)| {
             let message = format!("the tool `{name}` cannot be called: {fault}");
-            let problem = Problem::of_file(Severity::Error, Code::InvalidSchema, CREW_FILE, message, None);
-            let defined = entry(tools.as_ref(), name);
-            let parameters = entry(defined.as_ref().map(|entry| &entry.value), "parameters");
-            match parameters.or(defined) {
-                Some(at) => {
-                    let line = lines(text).get(at.key_at.line.wrapping_sub(1)).copied().unwrap_or_default();
-                    problem.at(at.key_at, line)
-                }
-                None => problem,
-            }
+            broken_schema(crew, &["tools", name, "parameters"], message)
         })
         .collect()
+}
+
+/// Schemas of answers that no answer could fit.
+fn broken_answers(crew: &Crew) -> Vec<Problem> {
+    let schemas = crew.agents.iter().filter_map(|agent| Some((&agent.id, agent.answer_schema.as_ref()?)));
+    let broken = schemas.filter_map(|(id, schema)| Some((id, validator(schema).err()?)));
+    broken
+        .map(|(id, fault)| {
+            let message = format!("no answer can be given to `{id}`: {fault}");
+            broken_schema(crew, &["routing", "agent_behaviors", id.as_str(), "answer_schema"], message)
+        })
+        .collect()
+}
+
+/// A problem with the schema at a path of `crew.yaml`, or as near to it as the file goes.
+fn broken_schema(crew: &Crew, path: &[&str], message: String) -> Problem {
+    let text = crew.source.get(CREW_FILE).map_or("", String::as_str);
+    let problem = Problem::of_file(Severity::Error, Code::InvalidSchema, CREW_FILE, message, None);
+    let (root, _) = yaml::parse(text);
+    let mut node = root.as_ref();
+    let mut place = None;
+    for key in path {
+        let entry = node.and_then(Node::entries).and_then(|all| all.iter().find(|entry| entry.key == *key));
+        let Some(entry) = entry else { break };
+        (node, place) = (Some(&entry.value), Some(entry.key_at));
+    }
+    match place {
+        Some(at) => problem.at(at, lines(text).get(at.line.wrapping_sub(1)).copied().unwrap_or_default()),
+        None => problem,
+    }
 }
 
 /// The name of a folder, also where the path is `.` or ends in `..`.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use boathouse_core::Run;
 use boathouse_core::crew::ToolIx;
-use boathouse_core::ids::{CallId, Timestamp};
+use boathouse_core::ids::{CallId, Timestamp, WaitId};
 use boathouse_core::run::admit::{Command, admit};
+use boathouse_core::run::approval;
 use boathouse_core::run::call::{self, Work};
 use boathouse_core::run::decide::{Decision, Wanted, decide};
 use boathouse_core::run::event::{
@@ -33,6 +34,7 @@ use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd, tool_for};
 
 mod calls;
 mod commit;
+mod fits;
 
 use calls::{Calls, End, Returned};
 
@@ -73,6 +75,8 @@ pub(crate) struct Driver {
     acks: Vec<oneshot::Sender<Result<(), CommandError>>>,
     /// Carried out by the batch, and kept with it.
     requests: Vec<OpenRequest>,
+    /// The open waits that the journal lists.
+    listed: Vec<WaitId>,
     /// The calls that the last decision wants in flight; `None` if it was to rest.
     wanted: Option<Vec<CallId>>,
     /// When to ask again although nothing happened.
@@ -120,6 +124,8 @@ impl Driver {
         let mut driver = Driver::resume(shared, run, None, period, clock, feed, commands);
         driver.requests.extend(request);
         driver.turn = turn;
+        // Nothing of it is in the journal yet, not even what a fork waits for from its first event on.
+        driver.listed.clear();
         driver.batch.extend(log.into_iter().map(|recorded| Arc::new(Stored::new(recorded))));
         driver
     }
@@ -138,9 +144,11 @@ impl Driver {
             OnDisconnect::Cancel => Some(gone(feed.clone(), shared.disconnect_grace)),
             OnDisconnect::Continue => None,
         };
+        let listed = run.waits().iter().map(|open| open.wait).collect();
         Driver {
             shared,
             run,
+            listed,
             lease,
             turn: None,
             period,
@@ -233,6 +241,9 @@ impl Driver {
                 // Whoever watches a queued run waits for its begin.
                 self.feed.set_rest(self.run.state() != RunState::Queued);
                 if self.shared.leave(self.run.id(), &mut self.commands, &mut self.backlog) {
+                    if self.wake_at.is_some() {
+                        self.shared.expiring.notify_one();
+                    }
                     return Ok(Stopped::AtRest);
                 }
                 self.feed.set_rest(false);
@@ -278,14 +289,19 @@ impl Driver {
 
     /// Turns a command into its event. A cancel stops the calls at once, before anything is written.
     fn command(&mut self, Ask { command, done, request }: Ask) -> Result<(), JournalError> {
-        match admit(&self.run, &command) {
-            Ok(event) => {
-                if matches!(event, Some(Event::CancelRequested { .. })) {
+        // What has expired by now cannot be decided any more.
+        while let Some(event) = approval::expired(&self.run, self.clock.now()) {
+            self.record(event)?;
+        }
+        let admitted = admit(&self.run, &command);
+        match admitted.and_then(|events| fits::check(&self.run, &events).map(|()| events)) {
+            Ok(events) => {
+                if events.iter().any(|event| matches!(event, Event::CancelRequested { .. })) {
                     self.calls.stop(|_| true);
                 }
                 self.acks.push(done);
                 self.requests.extend(request);
-                event.map_or(Ok(()), |event| self.record(event))
+                events.into_iter().try_for_each(|event| self.record(event))
             }
             Err(refused) => {
                 // Whoever asked may have gone.
@@ -329,8 +345,12 @@ impl Driver {
         loop {
             match decide(&self.run) {
                 Decision::Record(event) => self.record(event)?,
-                Decision::Rest => {
-                    (self.wanted, self.wake_at, self.timer) = (None, None, None);
+                Decision::Rest { wake_at } => {
+                    if let Some(event) = approval::expired(&self.run, self.clock.now()) {
+                        self.record(event)?;
+                        continue;
+                    }
+                    (self.wanted, self.wake_at, self.timer) = (None, wake_at, None);
                     return Ok(());
                 }
                 Decision::Await { calls, until } => {

@@ -18,6 +18,7 @@ use crate::journal::{Journal, JournalError, RunQuery, RunRow};
 mod builder;
 mod fork;
 mod keeper;
+mod people;
 pub(crate) mod period;
 pub(crate) mod requests;
 pub(crate) mod shared;

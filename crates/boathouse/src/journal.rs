@@ -13,14 +13,18 @@ use bytes::Bytes;
 
 pub mod contract;
 pub mod memory;
+mod outbox;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod thread;
+mod waits;
 
 pub use memory::MemoryJournal;
+pub use outbox::Notice;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteJournal;
 pub use thread::{NewThread, Next, OnThread, ThreadEnd, ThreadQuery, ThreadRow, Turn};
+pub use waits::{OpenWait, WaitPlace, WaitQuery};
 
 /// Keeps the events of runs.
 ///
@@ -82,7 +86,23 @@ pub trait Journal: Send + Sync + 'static {
     /// [`JournalError::ThreadBusy`] if a run has the turn there, or waits for it.
     async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError>;
 
-    /// Forgets a run and its events. Returns whether there was one.
+    /// What waits for a person, oldest first.
+    async fn waits(&self, query: &WaitQuery) -> Result<Vec<OpenWait>, JournalError>;
+
+    /// When waits of paused runs expire, soonest first, at most `limit`; not those of runs that another process holds.
+    async fn expiries(&self, limit: usize) -> Result<Vec<(Timestamp, RunId)>, JournalError>;
+
+    /// Notices that wait to be delivered, the next one first, at most `limit`; not those to the addresses `except`, nor
+    /// those of another process that lives.
+    async fn outbox(&self, except: &[&str], limit: usize) -> Result<Vec<Notice>, JournalError>;
+
+    /// Forgets a notice, or, with `again`, counts a failed attempt and keeps it for another one then.
+    async fn settle_notice(&self, id: &str, again: Option<Timestamp>) -> Result<(), JournalError>;
+
+    /// Forgets the oldest notices beyond so many. Returns how many went.
+    async fn trim_outbox(&self, keep: usize) -> Result<usize, JournalError>;
+
+    /// Forgets a run and its events, and what it waits for. Returns whether there was one.
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError>;
 
     /// What a request with this key did, if it was carried out within [`REQUESTS_KEPT`].
@@ -167,6 +187,8 @@ pub struct NewRun {
     pub request: Option<RequestKey>,
     /// What its events do to its thread, if that is shared or the run is queued.
     pub on_thread: Option<OnThread>,
+    /// What people have to do with these events.
+    pub people: People,
 }
 
 impl NewRun {
@@ -201,6 +223,17 @@ pub struct Append {
     pub requests: Vec<RequestKey>,
     /// What they do to the run's thread.
     pub on_thread: Option<OnThread>,
+    /// What people have to do with these events.
+    pub people: People,
+}
+
+/// What is kept with events for people: what waits for them, and what they are told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct People {
+    /// All that the run waits for after the events, if that has changed.
+    pub waits: Option<Vec<OpenWait>>,
+    /// Notices that tell of the events.
+    pub notices: Vec<Notice>,
 }
 
 /// How long a journal knows what a request with a key did.

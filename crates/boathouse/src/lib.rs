@@ -40,6 +40,7 @@ pub mod schema;
 pub mod settings;
 mod sync;
 pub mod tool;
+pub mod webhook;
 
 pub use boathouse_core as core;
 

@@ -9,6 +9,8 @@ mod support;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod upstream;
 
+#[path = "engine/approvals.rs"]
+mod approvals;
 #[path = "engine/cancel.rs"]
 mod cancel;
 #[path = "engine/commands.rs"]
@@ -25,3 +27,5 @@ mod journal_failures;
 mod runs;
 #[path = "engine/threads.rs"]
 mod threads;
+#[path = "engine/webhooks.rs"]
+mod webhooks;

@@ -238,6 +238,7 @@ impl<'a> Check<'a> {
                 .unwrap_or(default.parallel_timeout_ms),
             tool_timeout_ms: view.millis("tool_execution_timeout_seconds").unwrap_or(default.tool_timeout_ms),
             tool_concurrency: view.setting("tool_concurrency").unwrap_or(default.tool_concurrency),
+            approval_timeout_ms: view.millis("approval_timeout_seconds"),
             model_attempts: view.setting("model_attempts").unwrap_or(default.model_attempts),
             retry_backoff_ms: backoff,
             keep_recent: view.setting("keep_recent"),

@@ -2,6 +2,7 @@
 
 use crate::ids::WaitId;
 
+use super::approval::{self, ApprovalDecision, Closed};
 use super::event::{Answer, CancelReason, Event, WaitFor};
 use super::{OperatorPause, Phase, Run, Wait};
 
@@ -14,6 +15,11 @@ pub enum Command {
         wait: Option<WaitId>,
         /// What was said.
         answer: Answer,
+    },
+    /// What a person decides about calls that wait for it: all of it is taken, or nothing.
+    Decide {
+        /// The decisions.
+        decisions: Vec<ApprovalDecision>,
     },
     /// Let what is in flight end, and start nothing new.
     Pause,
@@ -44,6 +50,31 @@ pub enum Refused {
     /// The wait has been answered.
     #[error("wait {0} has been answered")]
     AlreadyAnswered(WaitId),
+    /// The wait was closed because its branch, or the run, came to an end.
+    #[error("wait {0} is closed: what it belonged to has ended")]
+    Closed(WaitId),
+    /// The call was decided about, in another way.
+    #[error("approval {0} has been decided, and not like this")]
+    AlreadyDecided(WaitId),
+    /// Nobody decided in time.
+    #[error("approval {0} has expired")]
+    Expired(WaitId),
+    /// The decision is about other arguments than those of the call.
+    #[error("approval {0} is about other arguments than the ones with this digest")]
+    OtherDigest(WaitId),
+    /// One request decides about a call in two ways.
+    #[error("approval {0} is decided twice, and not alike")]
+    DecidedTwice(WaitId),
+    /// The answer, or the edited arguments, do not fit their schema.
+    #[error("{why}")]
+    DoesNotFit {
+        /// The wait.
+        wait: WaitId,
+        /// The first place that does not fit, as a JSON pointer; empty for the whole.
+        at: String,
+        /// What does not fit, with its places.
+        why: String,
+    },
     /// Several things wait: the answer must say which.
     #[error("{0} waits are open; say which one is answered")]
     Ambiguous(usize),
@@ -55,58 +86,73 @@ pub enum Refused {
     NotPaused,
 }
 
-/// Turns a command into the event that records it; `None` if the run is already as the command wants it.
-pub fn admit(run: &Run, command: &Command) -> Result<Option<Event>, Refused> {
+/// Turns a command into the events that record it; none if the run is already as the command wants it.
+pub fn admit(run: &Run, command: &Command) -> Result<Vec<Event>, Refused> {
     match command {
         Command::Cancel { reason } => Ok(match run.phase {
-            Phase::Queued | Phase::Running => Some(Event::CancelRequested { reason: *reason }),
-            Phase::Ending(_) | Phase::Ended(_) => None,
+            Phase::Queued | Phase::Running => vec![Event::CancelRequested { reason: *reason }],
+            Phase::Ending(_) | Phase::Ended(_) => Vec::new(),
         }),
         _ if run.phase == Phase::Queued => Err(Refused::Queued),
+        Command::Decide { decisions } => approval::admit(run, decisions),
         _ if run.phase != Phase::Running => Err(Refused::Ended),
         Command::Answer { wait, answer } => {
             let open = find_wait(run, *wait)?;
             check_answer(open, answer)?;
-            Ok(Some(Event::Answered { wait: open.wait, answer: answer.clone() }))
+            Ok(vec![Event::Answered { wait: open.wait, answer: answer.clone(), by: None }])
         }
         Command::Pause => Ok(match run.pause {
-            OperatorPause::None => Some(Event::PauseRequested {}),
-            OperatorPause::Requested | OperatorPause::Paused => None,
+            OperatorPause::None => vec![Event::PauseRequested {}],
+            OperatorPause::Requested | OperatorPause::Paused => Vec::new(),
         }),
         Command::Resume => match run.pause {
             OperatorPause::None => Err(Refused::NotPaused),
-            OperatorPause::Requested | OperatorPause::Paused => Ok(Some(Event::Resumed {})),
+            OperatorPause::Requested | OperatorPause::Paused => Ok(vec![Event::Resumed {}]),
         },
     }
 }
 
-fn find_wait(run: &Run, wait: Option<WaitId>) -> Result<&Wait, Refused> {
+/// The open wait that is meant.
+pub fn find_wait(run: &Run, wait: Option<WaitId>) -> Result<&Wait, Refused> {
     match (wait, &run.waits[..]) {
         (None, []) => Err(Refused::NotWaiting),
         (None, [only]) => Ok(only),
         (None, several) => Err(Refused::Ambiguous(several.len())),
-        (Some(wait), open) => open.iter().find(|open| open.wait == wait).ok_or({
-            let answered = (1..run.next_wait).contains(&wait.0);
-            if answered { Refused::AlreadyAnswered(wait) } else { Refused::UnknownWait(wait) }
-        }),
+        (Some(wait), open) => {
+            open.iter().find(|open| open.wait == wait).ok_or_else(|| match run.closed.get(&wait) {
+                Some(Closed::Answered(_)) => Refused::AlreadyAnswered(wait),
+                Some(Closed::Expired) => Refused::Expired(wait),
+                None if (1..run.next_wait).contains(&wait.0) => Refused::Closed(wait),
+                None => Refused::UnknownWait(wait),
+            })
+        }
     }
 }
 
-fn check_answer(open: &Wait, answer: &Answer) -> Result<(), Refused> {
+pub(super) fn check_answer(open: &Wait, answer: &Answer) -> Result<(), Refused> {
     let wait = open.wait;
+    let wrong = |why: String| Err(Refused::WrongAnswer(why));
     match (&open.what, answer) {
-        (WaitFor::Answer {}, Answer::Text { text }) if text.trim().is_empty() => {
-            Err(Refused::WrongAnswer("the answer is empty".to_owned()))
+        (WaitFor::Answer { .. }, Answer::Text { text }) if text.trim().is_empty() => {
+            wrong("the answer is empty".to_owned())
         }
-        (WaitFor::Answer {}, Answer::Text { .. })
+        (WaitFor::Approval { tool, .. }, Answer::Edit { arguments, .. }) if !arguments.is_object() => {
+            wrong(format!("the arguments of {tool} must be one JSON object"))
+        }
+        (WaitFor::Answer { .. }, Answer::Text { .. })
+        | (
+            WaitFor::Approval { .. },
+            Answer::Approve {} | Answer::Edit { .. } | Answer::Reject { .. } | Answer::Respond { .. },
+        )
         | (WaitFor::UnknownOutcome { .. }, Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {}) => {
             Ok(())
         }
-        (WaitFor::Answer {}, Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {}) => {
-            Err(Refused::WrongAnswer(format!("wait {wait} asks for text")))
-        }
-        (WaitFor::UnknownOutcome { tool, .. }, Answer::Text { .. }) => Err(Refused::WrongAnswer(format!(
+        (WaitFor::Answer { .. }, _) => wrong(format!("wait {wait} asks for text")),
+        (WaitFor::Approval { tool, .. }, _) => wrong(format!(
+            "wait {wait} asks whether a call of {tool} may be made: approve, edit, reject or respond"
+        )),
+        (WaitFor::UnknownOutcome { tool, .. }, _) => wrong(format!(
             "wait {wait} asks what became of a call of {tool}: answer rerun, done with its output, or fail"
-        ))),
+        )),
     }
 }

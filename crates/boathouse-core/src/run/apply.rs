@@ -6,6 +6,7 @@ use crate::crew::{Effect, OnUnknown};
 use crate::ids::{AgentId, BranchId, CallId, WaitId};
 use crate::message::{Author, Message, ResultStatus, ToolResult};
 
+use super::approval::{self, Closed};
 use super::branch::{Branch, GroupStep, ModelCall, Round, Slot, SlotState, Step, Summarizing};
 use super::event::{
     Answer, CallEnd, Event, NextAttempt, Pinned, PlannedCall, ReceiptLine, Recorded, Timer, WaitFor,
@@ -147,7 +148,7 @@ impl Run {
                 };
             }
             Event::WaitOpened { wait, branch, agent, what } => self.open_wait(*wait, *branch, agent, what)?,
-            Event::Answered { wait, answer } => self.answer(*wait, answer)?,
+            Event::Answered { wait, answer, .. } => self.answer(*wait, answer)?,
             Event::HistoryOutgrown { branch, messages } => {
                 self.check_trim(*branch, *messages)?;
                 let call = self.mint_call();
@@ -189,6 +190,7 @@ impl Run {
             Event::TimedOut { timer: Timer::Group(branch) } => {
                 self.group_mut(*branch)?.closing = Some(super::event::ClosingReason::TimedOut);
             }
+            Event::TimedOut { timer: Timer::Wait(wait) } => self.expire(*wait)?,
             Event::RunEnded { outcome, .. } => {
                 for at in 0..self.branches.len() {
                     let id = self.branches[at].id;
@@ -285,8 +287,10 @@ impl Run {
                     .copied()
                     .find(|tool| crew.tool(*tool).spec.name == planned.call.tool),
                 call: planned.call.clone(),
+                edited: false,
                 state: match &planned.settled {
                     Some(result) => SlotState::Settled(result.clone()),
+                    None if planned.approval => SlotState::Unapproved,
                     None => SlotState::Wanted { attempt: 1 },
                 },
             })
@@ -325,10 +329,11 @@ impl Run {
         Ok(())
     }
 
-    fn settle(&mut self, id: BranchId, result: ToolResult) -> Result<(), ReplayError> {
-        let CallMut::Tool(slot) = self.call_mut(result.call)? else {
-            return Err(self.misfit(format!("call {} is not a tool call", result.call)));
-        };
+    fn settle(&mut self, id: BranchId, mut result: ToolResult) -> Result<(), ReplayError> {
+        let slot = self.slot_mut(result.call)?;
+        if slot.edited {
+            result.output.insert_str(0, &approval::edited(&slot.call.arguments));
+        }
         slot.state = SlotState::Settled(result);
         self.finish_round(id)
     }
@@ -413,16 +418,21 @@ impl Run {
         what: &WaitFor,
     ) -> Result<(), ReplayError> {
         self.next_wait = self.next_wait.max(wait.0 + 1);
-        self.waits.push(Wait { wait, branch, agent: agent.clone(), what: what.clone() });
+        let opened_at = self.last_at;
+        self.waits.push(Wait { wait, branch, agent: agent.clone(), what: what.clone(), opened_at });
         match what {
-            WaitFor::Answer {} => {
+            WaitFor::Answer { .. } => {
                 self.end_reply(branch)?;
                 self.branch_mut(branch)?.step = Step::Waiting(wait);
             }
+            WaitFor::Approval { call, .. } => {
+                let slot = self.slot_mut(*call)?;
+                if slot.state == SlotState::Unapproved {
+                    slot.state = SlotState::Proposed { wait };
+                }
+            }
             WaitFor::UnknownOutcome { call, .. } => {
-                let CallMut::Tool(slot) = self.call_mut(*call)? else {
-                    return Err(self.misfit(format!("call {call} is not a tool call")));
-                };
+                let slot = self.slot_mut(*call)?;
                 if let SlotState::Unknown { attempt, .. } = slot.state {
                     slot.state = SlotState::Asked { attempt, wait };
                 }
@@ -432,39 +442,82 @@ impl Run {
     }
 
     fn answer(&mut self, wait: WaitId, answer: &Answer) -> Result<(), ReplayError> {
-        let at = self.waits.iter().position(|open| open.wait == wait);
-        let at = at.ok_or_else(|| self.misfit(format!("wait {wait} is not open")))?;
-        let open = self.waits.remove(at);
+        let open = self.close_wait(wait, Closed::Answered(approval::fingerprint(answer)))?;
+        let branch = open.branch;
         match (&open.what, answer) {
-            (WaitFor::Answer {}, Answer::Text { text }) => {
+            (WaitFor::Answer { .. }, Answer::Text { text }) => {
                 let call = self.mint_call();
-                let branch = self.branch_mut(open.branch)?;
+                let branch = self.branch_mut(branch)?;
                 branch.say(Message::text(Author::User, text.clone()));
                 branch.rounds = 0;
                 branch.step = Step::Calling(ModelCall::new(call));
                 Ok(())
             }
-            (WaitFor::UnknownOutcome { call, .. }, answer) => {
-                let (status, output) = match answer {
-                    Answer::Rerun {} if !self.is_stopping(open.branch) => {
-                        let CallMut::Tool(slot) = self.call_mut(*call)? else { return Ok(()) };
-                        if let SlotState::Asked { attempt, .. } = slot.state {
-                            slot.state = SlotState::Wanted { attempt: attempt + 1 };
-                        }
-                        return Ok(());
-                    }
-                    Answer::Rerun {} => (ResultStatus::Error, CANCELLED.to_owned()),
-                    Answer::Done { output } => (ResultStatus::Success, output.clone()),
-                    Answer::Fail {} | Answer::Text { .. } => {
-                        (ResultStatus::Error, OUTCOME_UNKNOWN.to_owned())
-                    }
-                };
-                self.settle(open.branch, ToolResult { call: *call, status, output })
+            (WaitFor::Approval { call, .. }, Answer::Approve {}) => {
+                self.slot_mut(*call)?.state = SlotState::Wanted { attempt: 1 };
+                Ok(())
             }
-            (WaitFor::Answer {}, Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {}) => {
-                Err(self.misfit(format!("wait {wait} wants text")))
+            (WaitFor::Approval { call, .. }, Answer::Edit { arguments, .. }) => {
+                let slot = self.slot_mut(*call)?;
+                slot.edited = slot.call.arguments != *arguments;
+                slot.call.arguments = arguments.clone();
+                slot.state = SlotState::Wanted { attempt: 1 };
+                Ok(())
+            }
+            (WaitFor::Approval { call, .. }, Answer::Reject { reason }) => {
+                let output = approval::rejected(reason.as_deref());
+                let result = ToolResult { call: *call, status: ResultStatus::Error, output };
+                self.slot_mut(*call)?.state = SlotState::Decided(result);
+                Ok(())
+            }
+            (WaitFor::Approval { call, .. }, Answer::Respond { output }) => {
+                let result =
+                    ToolResult { call: *call, status: ResultStatus::Success, output: output.clone() };
+                self.slot_mut(*call)?.state = SlotState::Decided(result);
+                Ok(())
+            }
+            (WaitFor::UnknownOutcome { call, .. }, Answer::Rerun {}) if !self.is_stopping(branch) => {
+                let slot = self.slot_mut(*call)?;
+                if let SlotState::Asked { attempt, .. } = slot.state {
+                    slot.state = SlotState::Wanted { attempt: attempt + 1 };
+                }
+                Ok(())
+            }
+            (WaitFor::UnknownOutcome { call, .. }, Answer::Rerun {}) => {
+                let output = CANCELLED.to_owned();
+                self.settle(branch, ToolResult { call: *call, status: ResultStatus::Error, output })
+            }
+            (WaitFor::UnknownOutcome { call, .. }, Answer::Done { output }) => {
+                let output = output.clone();
+                self.settle(branch, ToolResult { call: *call, status: ResultStatus::Success, output })
+            }
+            (WaitFor::UnknownOutcome { call, .. }, Answer::Fail {} | Answer::Text { .. }) => {
+                let output = OUTCOME_UNKNOWN.to_owned();
+                self.settle(branch, ToolResult { call: *call, status: ResultStatus::Error, output })
+            }
+            (WaitFor::Answer { .. } | WaitFor::Approval { .. } | WaitFor::UnknownOutcome { .. }, _) => {
+                Err(self.misfit(format!("wait {wait} cannot be answered like that")))
             }
         }
+    }
+
+    /// Nobody decided in time.
+    fn expire(&mut self, wait: WaitId) -> Result<(), ReplayError> {
+        let open = self.close_wait(wait, Closed::Expired)?;
+        let WaitFor::Approval { call, .. } = open.what else {
+            return Err(self.misfit(format!("wait {wait} does not expire")));
+        };
+        let output = approval::EXPIRED.to_owned();
+        self.slot_mut(call)?.state =
+            SlotState::Decided(ToolResult { call, status: ResultStatus::Error, output });
+        Ok(())
+    }
+
+    fn close_wait(&mut self, wait: WaitId, closed: Closed) -> Result<Wait, ReplayError> {
+        let at = self.waits.iter().position(|open| open.wait == wait);
+        let at = at.ok_or_else(|| self.misfit(format!("wait {wait} is not open")))?;
+        self.closed.insert(wait, closed);
+        Ok(self.waits.remove(at))
     }
 
     /// Puts the reply that ends a turn into the history. A reply that opened a round is there already.
@@ -485,9 +538,13 @@ impl Run {
         let branch = self.branch_mut(id)?;
         if let Step::Round(round) = &mut branch.step {
             for slot in &mut round.slots {
-                let output = match slot.state {
+                let output = match &slot.state {
                     SlotState::Settled(_) => continue,
-                    SlotState::Wanted { .. } => NOT_RUN,
+                    SlotState::Decided(result) => {
+                        slot.state = SlotState::Settled(result.clone());
+                        continue;
+                    }
+                    SlotState::Unapproved | SlotState::Proposed { .. } | SlotState::Wanted { .. } => NOT_RUN,
                     SlotState::InFlight { .. } => CANCELLED,
                     SlotState::Unknown { .. } | SlotState::Asked { .. } => OUTCOME_UNKNOWN,
                 };
@@ -538,6 +595,16 @@ impl Run {
             }
         }
         Err(ReplayError::Misfit { seq, why: format!("no call {call}") })
+    }
+
+    fn slot_mut(&mut self, call: CallId) -> Result<&mut Slot, ReplayError> {
+        let seq = self.seq;
+        match self.call_mut(call)? {
+            CallMut::Tool(slot) => Ok(slot),
+            CallMut::Model(_) => {
+                Err(ReplayError::Misfit { seq, why: format!("call {call} is not a tool call") })
+            }
+        }
     }
 
     fn branch_mut(&mut self, id: BranchId) -> Result<&mut Branch, ReplayError> {

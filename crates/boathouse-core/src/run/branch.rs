@@ -134,6 +134,8 @@ pub struct Slot {
     pub call: ToolCall,
     /// The tool; `None` where the call was settled without one.
     pub tool: Option<ToolIx>,
+    /// A person has put other arguments in the place of the agent's.
+    pub edited: bool,
     /// Where it stands.
     pub state: SlotState,
 }
@@ -141,6 +143,15 @@ pub struct Slot {
 /// Where a tool call stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SlotState {
+    /// It needs a person's approval, and nobody was asked yet.
+    Unapproved,
+    /// A person was asked whether it may be made.
+    Proposed {
+        /// The wait.
+        wait: WaitId,
+    },
+    /// A person, or the time, has decided that it is not made: this is its result, which is yet to be recorded.
+    Decided(ToolResult),
     /// It is to be made.
     Wanted {
         /// The try that is next, from 1.
@@ -265,7 +276,11 @@ impl Branch {
             Step::Round(round) => round.slots.iter().any(|slot| {
                 matches!(
                     slot.state,
-                    SlotState::Wanted { .. } | SlotState::InFlight { .. } | SlotState::Unknown { .. }
+                    SlotState::Unapproved
+                        | SlotState::Decided(_)
+                        | SlotState::Wanted { .. }
+                        | SlotState::InFlight { .. }
+                        | SlotState::Unknown { .. }
                 )
             }),
             Step::Group(_) | Step::Waiting(_) | Step::Ended(_) => false,

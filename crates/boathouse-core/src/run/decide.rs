@@ -14,7 +14,7 @@ use super::branch::{Branch, ModelCall, Round, Slot, SlotState, Step, Summarizing
 use super::event::{
     BranchEnd, CallEnd, Event, Outcome, PlannedCall, ReceiptLine, Target, Timer, Via, WaitFor,
 };
-use super::{Ending, MAX_TAKEOVERS, OperatorPause, Phase, Run, group, prompt, signal, text_calls};
+use super::{Ending, MAX_TAKEOVERS, OperatorPause, Phase, Run, approval, group, prompt, signal, text_calls};
 
 /// What a run does next.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,10 @@ pub enum Decision {
         until: Option<(Timer, Timestamp)>,
     },
     /// Nothing, until a command comes: everything is paused, the run has ended, or its turn has not come.
-    Rest,
+    Rest {
+        /// When an approval expires: ask again then.
+        wake_at: Option<Timestamp>,
+    },
 }
 
 /// A call that a run wants to be in flight.
@@ -50,7 +53,7 @@ pub struct Wanted {
 /// Says what the run does next. A pure function of the run.
 pub fn decide(run: &Run) -> Decision {
     match &run.phase {
-        Phase::Queued | Phase::Ended(_) => return Decision::Rest,
+        Phase::Queued | Phase::Ended(_) => return Decision::Rest { wake_at: None },
         Phase::Ending(_) if !run.open.is_empty() => {
             return Decision::Await { calls: Vec::new(), until: None };
         }
@@ -62,7 +65,7 @@ pub fn decide(run: &Run) -> Decision {
         Phase::Running => {}
     }
     match run.pause {
-        OperatorPause::Paused => return Decision::Rest,
+        OperatorPause::Paused => return rest(run),
         OperatorPause::Requested if run.open.is_empty() => return Decision::Record(Event::Paused {}),
         OperatorPause::Requested => {
             let calls = wanted(run).into_iter().filter(|wanted| wanted.started).collect();
@@ -75,9 +78,17 @@ pub fn decide(run: &Run) -> Decision {
     }
     let calls = wanted(run);
     if calls.is_empty() && run.open.is_empty() {
-        return Decision::Rest;
+        return rest(run);
     }
     until_the_first(run, calls)
+}
+
+/// Rests, unless an approval has expired already.
+fn rest(run: &Run) -> Decision {
+    match approval::expired(run, run.last_at) {
+        Some(event) => Decision::Record(event),
+        None => Decision::Rest { wake_at: approval::first_expiry(run).map(|(_, at)| at) },
+    }
 }
 
 /// Waits for calls, unless a time limit has passed already.
@@ -89,7 +100,7 @@ fn until_the_first(run: &Run, calls: Vec<Wanted>) -> Decision {
     }
 }
 
-/// The time limit that passes first, counted in active time.
+/// The time limit that passes first: those of work are counted in active time, those of approvals are not.
 fn first_timer(run: &Run) -> Option<(Timer, Timestamp)> {
     let after = |limit: u64, active: u64| run.last_at.plus_millis(limit.saturating_sub(active));
     let of_run = run.is_busy().then(|| (Timer::Run, after(run.timeout_ms(), run.active_ms)));
@@ -100,7 +111,8 @@ fn first_timer(run: &Run) -> Option<(Timer, Timestamp)> {
         }
         _ => None,
     });
-    of_run.into_iter().chain(of_groups).min_by_key(|(_, at)| *at)
+    let of_waits = approval::first_expiry(run);
+    of_run.into_iter().chain(of_groups).chain(of_waits).min_by_key(|(_, at)| *at)
 }
 
 /// All calls that should be in flight.
@@ -145,7 +157,12 @@ fn want(branch: &Branch, slot: &Slot) -> Option<Wanted> {
     let (attempt, started) = match slot.state {
         SlotState::Wanted { attempt } => (attempt, false),
         SlotState::InFlight { attempt } => (attempt, true),
-        SlotState::Unknown { .. } | SlotState::Asked { .. } | SlotState::Settled(_) => return None,
+        SlotState::Unapproved
+        | SlotState::Proposed { .. }
+        | SlotState::Decided(_)
+        | SlotState::Unknown { .. }
+        | SlotState::Asked { .. }
+        | SlotState::Settled(_) => return None,
     };
     Some(Wanted { call: slot.call.call, attempt, branch: branch.id, started, not_before: None })
 }
@@ -176,6 +193,7 @@ fn branch_event(run: &Run, branch: &Branch) -> Option<Event> {
             Some(Event::HistoryTrimmed { branch: branch.id, dropped: *to, summary, failed })
         }
         Step::Replied { reply } => Some(after_reply(run, branch, reply)),
+        Step::Round(round) => approval::next(run, branch, round),
         Step::Transfer(target) => {
             let route = match target {
                 Target::Agent(agent) => run.crew.find_agent(agent.as_str()).map(Route::Agent),
@@ -207,7 +225,7 @@ fn branch_event(run: &Run, branch: &Branch) -> Option<Event> {
             },
             None => limit_reached(run, limit),
         }),
-        Step::Calling(_) | Step::Round(_) | Step::Waiting(_) | Step::Ended(_) => None,
+        Step::Calling(_) | Step::Waiting(_) | Step::Ended(_) => None,
     }
 }
 
@@ -228,7 +246,7 @@ fn after_reply(run: &Run, branch: &Branch, reply: &Reply) -> Event {
             wait: WaitId(run.next_wait),
             branch: branch.id,
             agent: agent.id.clone(),
-            what: WaitFor::Answer {},
+            what: WaitFor::Answer { schema: agent.answer_schema.clone() },
         };
     }
     if agent.terminal {
@@ -293,9 +311,13 @@ fn plan_round(run: &Run, branch: &Branch, agent: &Agent, reply: &Reply) -> Optio
         return Some(Event::RoundStarted { branch: branch.id, calls, transfer: None, limit });
     }
     let transfer = if branch.parent.is_none() { settle_transfers(run, branch, &mut calls) } else { None };
-    for planned in &mut calls {
-        if planned.settled.is_none() && find_tool(run, agent, &planned.call.tool).is_none() {
-            planned.settled = Some(refused(planned.call.call, not_found(run, agent, &planned.call.tool)));
+    for planned in calls.iter_mut().filter(|planned| planned.settled.is_none()) {
+        match find_tool(run, agent, &planned.call.tool) {
+            Some(spec) => planned.approval = spec.approval.is_needed(&planned.call.arguments),
+            None => {
+                let why = not_found(run, agent, &planned.call.tool);
+                planned.settled = Some(refused(planned.call.call, why));
+            }
         }
     }
     Some(Event::RoundStarted { branch: branch.id, calls, transfer, limit: None })
@@ -318,7 +340,8 @@ fn asked_calls(run: &Run, agent: &Agent, reply: &Reply) -> Vec<PlannedCall> {
             let id = if native.id.is_empty() { format!("call_{call}") } else { native.id.clone() };
             let settled = problem.map(|problem| refused(call, problem));
             let tool = native.tool.clone();
-            PlannedCall { call: ToolCall { call, id, tool, arguments, style: CallStyle::Native }, settled }
+            let call = ToolCall { call, id, tool, arguments, style: CallStyle::Native };
+            PlannedCall { call, settled, approval: false }
         });
         return native.collect();
     }
@@ -338,6 +361,7 @@ fn asked_calls(run: &Run, agent: &Agent, reply: &Reply) -> Vec<PlannedCall> {
         PlannedCall {
             call: ToolCall { call, id, tool: written.tool, arguments, style: CallStyle::Text },
             settled,
+            approval: false,
         }
     });
     written.collect()

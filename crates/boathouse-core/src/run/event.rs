@@ -206,6 +206,9 @@ pub enum Event {
         wait: WaitId,
         /// What they said.
         answer: Answer,
+        /// Who, in their own words; `anonymous` where nobody said so. Only decisions about calls carry it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// The history has outgrown its prompts, and what no longer fits is to be summarised: a model call follows.
     HistoryOutgrown {
@@ -508,6 +511,14 @@ pub struct PlannedCall {
     /// Its result, where it is not to be made: an unknown tool, unreadable arguments, a transfer, a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<ToolResult>,
+    /// Whether a person must approve it before it is made.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub approval: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references over")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What became of a call that gave no result.
@@ -597,7 +608,25 @@ pub enum ClosingReason {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WaitFor {
     /// An answer to what the agent said last.
-    Answer {},
+    Answer {
+        /// JSON Schema that it must fit; `None` takes any text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<Value>,
+    },
+    /// Leave to make a tool call, which has not been made.
+    Approval {
+        /// The call.
+        call: CallId,
+        /// Its tool.
+        tool: String,
+        /// Its arguments, as the agent asked for them.
+        arguments: Value,
+        /// Their digest, which a decision may name.
+        digest: String,
+        /// When it counts as rejected, by the clock on the wall; `None` waits for ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+    },
     /// A decision about a `once` call of which nobody knows whether it happened.
     UnknownOutcome {
         /// The call.
@@ -609,6 +638,42 @@ pub enum WaitFor {
         /// What is known of it.
         end: CallEnd,
     },
+}
+
+impl WaitFor {
+    /// The word for its kind, as in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            WaitFor::Answer { .. } => "answer",
+            WaitFor::Approval { .. } => "approval",
+            WaitFor::UnknownOutcome { .. } => "unknown_outcome",
+        }
+    }
+
+    /// The tool whose call is to be decided about; `None` for a question of an agent.
+    pub fn tool(&self) -> Option<&str> {
+        match self {
+            WaitFor::Answer { .. } => None,
+            WaitFor::Approval { tool, .. } | WaitFor::UnknownOutcome { tool, .. } => Some(tool),
+        }
+    }
+
+    /// The digest of the call's arguments; `None` for a question of an agent.
+    pub fn digest(&self) -> Option<String> {
+        match self {
+            WaitFor::Answer { .. } => None,
+            WaitFor::Approval { digest, .. } => Some(digest.clone()),
+            WaitFor::UnknownOutcome { arguments, .. } => Some(super::approval::digest(arguments)),
+        }
+    }
+
+    /// When nobody can answer any more.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match self {
+            WaitFor::Approval { expires_at, .. } => *expires_at,
+            WaitFor::Answer { .. } | WaitFor::UnknownOutcome { .. } => None,
+        }
+    }
 }
 
 /// What a person said.
@@ -629,6 +694,34 @@ pub enum Answer {
     },
     /// The unknown call is to count as failed.
     Fail {},
+    /// The call may be made.
+    Approve {},
+    /// The call may be made with these arguments. See [`Answer::edit`].
+    Edit {
+        /// They take the place of the agent's.
+        arguments: Value,
+        /// Their digest.
+        digest: String,
+    },
+    /// The call is not made.
+    Reject {
+        /// Why, for the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The call is not made, and this is its result.
+    Respond {
+        /// What the model is told.
+        output: String,
+    },
+}
+
+impl Answer {
+    /// The call may be made with these arguments.
+    pub fn edit(arguments: Value) -> Answer {
+        let digest = super::approval::digest(&arguments);
+        Answer::Edit { arguments, digest }
+    }
 }
 
 /// Who or what cancelled a run.
@@ -651,6 +744,8 @@ pub enum Timer {
     Run,
     /// That of the group that this branch waits for.
     Group(BranchId),
+    /// That of an approval: nobody decided in time.
+    Wait(WaitId),
 }
 
 /// How a run ended.

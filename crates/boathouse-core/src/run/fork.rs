@@ -266,7 +266,7 @@ fn step(run: &Run, event: &Event) -> Step {
 fn is_open(run: &Run) -> bool {
     match decide(run) {
         Decision::Record(_) => false,
-        Decision::Rest => true,
+        Decision::Rest { .. } => true,
         Decision::Await { calls, .. } => calls.iter().all(|wanted| match run.find_call(wanted.call) {
             Some(CallPlace::Model(_, model)) => model.model == 0 && model.tries_on_model == 0,
             Some(CallPlace::Tool(..)) | None => true,
@@ -363,10 +363,10 @@ fn begin(
         }
         fork.record(event.clone(), now)?;
     }
-    if let Some((wait, answer)) = &edits.answer
-        && let Some(event) = admit(&fork.run, &Command::Answer { wait: *wait, answer: answer.clone() })?
-    {
-        fork.record(event, now)?;
+    if let Some((wait, answer)) = &edits.answer {
+        for event in admit(&fork.run, &Command::Answer { wait: *wait, answer: answer.clone() })? {
+            fork.record(event, now)?;
+        }
     }
     let lost: Vec<CallId> = fork.run.open_calls().map(|(call, _)| call).collect();
     if !lost.is_empty() {
@@ -382,7 +382,7 @@ impl Fork {
             match decide(&self.run) {
                 Decision::Record(event) => self.record(event, at)?,
                 Decision::Await { calls, .. } => return Ok(calls.iter().all(|wanted| wanted.started)),
-                Decision::Rest => return Ok(false),
+                Decision::Rest { .. } => return Ok(false),
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::crew::Crew;
 use crate::ids::{RunId, Seq, Timestamp};
 
 use super::admit::{Command, admit};
+use super::approval;
 use super::call::{self, Work};
 use super::decide::{Decision, Wanted, decide};
 use super::event::{CallKind, Event, NextAttempt, Recorded, Timer};
@@ -65,7 +66,7 @@ pub fn first_difference(
         Decision::Record(event) => {
             Some(Difference { seq: run.seq.next(), recorded: None, now: Now::Event(Box::new(event)) })
         }
-        Decision::Await { .. } | Decision::Rest => None,
+        Decision::Await { .. } | Decision::Rest { .. } => None,
     })
 }
 
@@ -114,7 +115,7 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
     let (calls, until) = match decide(run) {
         Decision::Record(now) => return unless_same(event, now),
         Decision::Await { calls, until } => (calls, until),
-        Decision::Rest => (Vec::new(), None),
+        Decision::Rest { .. } => (Vec::new(), None),
     };
     let ready = calls.iter().find(|wanted| !wanted.started && wanted.not_before.is_none());
     let make_ready = || match ready.and_then(|wanted| call::start(run, wanted)) {
@@ -146,8 +147,11 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
             let now = call::attempt_failed(run, *call, error.clone(), *took_ms, recorded.at)?;
             (!leads_to(&now, next)).then(|| Now::Event(Box::new(now)))
         }
+        Event::TimedOut { timer: Timer::Wait(_) } => {
+            (approval::expired(run, recorded.at).as_ref() != Some(event)).then_some(Now::Waiting)
+        }
         Event::TimedOut { timer } => (!has_passed(until, *timer, recorded.at)).then_some(Now::Waiting),
-        Event::Answered { wait, answer } => {
+        Event::Answered { wait, answer, .. } => {
             refused(run, &Command::Answer { wait: Some(*wait), answer: answer.clone() })
         }
         Event::PauseRequested {} => refused(run, &Command::Pause),
@@ -201,8 +205,8 @@ fn has_passed(until: Option<(Timer, Timestamp)>, timer: Timer, now: Timestamp) -
 
 fn refused(run: &Run, command: &Command) -> Option<Now> {
     match admit(run, command) {
-        Ok(Some(_)) => None,
-        Ok(None) => Some(Now::Waiting),
+        Ok(events) if events.is_empty() => Some(Now::Waiting),
+        Ok(_) => None,
         Err(why) => Some(Now::Refused(why.to_string())),
     }
 }

@@ -25,6 +25,7 @@ pub fn agent(id: &str) -> Agent {
         tools: Vec::new(),
         signals: Vec::new(),
         wait_for_signal: false,
+        answer_schema: None,
         terminal: false,
         default_route: None,
         handoff_targets: Vec::new(),

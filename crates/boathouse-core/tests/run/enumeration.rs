@@ -31,11 +31,12 @@ pub fn answered(mut sim: Sim) -> Sim {
         sim = sim.go();
         let Some(open) = sim.run.waits().first().cloned() else { return sim };
         let answer = match &open.what {
-            WaitFor::Answer {} => Answer::Text { text: "yes".to_owned() },
+            WaitFor::Answer { .. } => Answer::Text { text: "yes".to_owned() },
             // A person looks and finds that it was done, with the result that the world would have given.
             WaitFor::UnknownOutcome { tool, arguments, .. } => {
                 Answer::Done { output: format!("{tool} of {}: {arguments}", open.branch) }
             }
+            WaitFor::Approval { .. } => panic!("no tool here needs an approval"),
         };
         sim.command(Command::Answer { wait: Some(open.wait), answer }).expect("it waits");
     }

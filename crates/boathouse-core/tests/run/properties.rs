@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use boathouse_core::Run;
 use boathouse_core::crew::{
-    Agent, AgentIx, Crew, HandoffStyle, Join, OnError, OnUnknown, Route, ToolCallStyle,
+    Agent, AgentIx, Approval, Crew, HandoffStyle, Join, OnError, OnUnknown, Route, ToolCallStyle,
 };
+use boathouse_core::ids::WaitId;
 use boathouse_core::run::admit::Command;
+use boathouse_core::run::approval::ApprovalDecision;
 use boathouse_core::run::event::{Answer, CallErrorKind, CancelReason, Event, WaitFor};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -46,22 +48,36 @@ fn a_crew() -> impl Strategy<Value = Crew> {
     let styles = select(vec![HandoffStyle::Signal, HandoffStyle::Tool, HandoffStyle::Auto]);
     let unknown = select(vec![OnUnknown::Ask, OnUnknown::Fail, OnUnknown::AssumeDone, OnUnknown::Rerun]);
     let limits = (0..4u32, 1..4u32, 1..3u32, prop::option::of(1..6usize), 1..4usize);
-    (agents, groups, styles, unknown, limits).prop_map(|(agents, groups, style, unknown, limits)| {
-        let mut crew = crew(vec![agents.0, agents.1, agents.2, agents.3]);
-        for (ix, (join, on_error, next, size)) in groups.into_iter().enumerate() {
-            let mut group = group(["first", "second"][ix], &[0, 1, 2, 3][..size]);
-            (group.join, group.on_error, group.next_agent) = (join, on_error, next.map(AgentIx));
-            crew.groups.push(group);
-        }
-        crew.handoff = style;
-        crew.tools[SEND.0] = tool("Send", boathouse_core::crew::Effect::Once, unknown);
-        crew.settings.max_handoffs = limits.0;
-        crew.settings.max_rounds = limits.1;
-        crew.settings.model_attempts = limits.2;
-        crew.settings.keep_recent = limits.3;
-        crew.settings.tool_concurrency = limits.4;
-        crew
-    })
+    let approval = select(vec![
+        Approval::Never,
+        Approval::Never,
+        Approval::Always,
+        Approval::When("args.what == 'w'".to_owned()),
+    ]);
+    let approvals = prop::collection::vec(approval, 3);
+    (agents, groups, styles, unknown, approvals, limits).prop_map(
+        |(agents, groups, style, unknown, approvals, limits)| {
+            let mut crew = crew(vec![agents.0, agents.1, agents.2, agents.3]);
+            for (ix, (join, on_error, next, size)) in groups.into_iter().enumerate() {
+                let mut group = group(["first", "second"][ix], &[0, 1, 2, 3][..size]);
+                (group.join, group.on_error, group.next_agent) = (join, on_error, next.map(AgentIx));
+                crew.groups.push(group);
+            }
+            crew.handoff = style;
+            crew.tools[SEND.0] = tool("Send", boathouse_core::crew::Effect::Once, unknown);
+            for (ix, needed) in approvals.into_iter().enumerate() {
+                let mut spec = (*crew.tools[ix].spec).clone();
+                spec.approval = needed;
+                crew.tools[ix].spec = spec.into();
+            }
+            crew.settings.max_handoffs = limits.0;
+            crew.settings.max_rounds = limits.1;
+            crew.settings.model_attempts = limits.2;
+            crew.settings.keep_recent = limits.3;
+            crew.settings.tool_concurrency = limits.4;
+            crew
+        },
+    )
 }
 
 fn a_reply() -> impl Strategy<Value = Said> {
@@ -102,6 +118,17 @@ enum Doing {
     Pauses,
     Resumes,
     Cancels,
+    Decides(Index, Answer),
+}
+
+fn a_decision() -> impl Strategy<Value = Answer> {
+    select(vec![
+        Answer::Approve {},
+        Answer::edit(serde_json::json!({"what": "edited"})),
+        Answer::Reject { reason: None },
+        Answer::Respond { output: "by hand".to_owned() },
+        Answer::Rerun {},
+    ])
 }
 
 fn world() -> impl Strategy<Value = Vec<Doing>> {
@@ -112,8 +139,13 @@ fn world() -> impl Strategy<Value = Vec<Doing>> {
         2 => Just(Doing::Pauses),
         2 => Just(Doing::Resumes),
         1 => Just(Doing::Cancels),
+        6 => (any::<Index>(), a_decision()).prop_map(|(which, answer)| Doing::Decides(which, answer)),
     ];
     prop::collection::vec(doing, 0..40)
+}
+
+fn decide_one(wait: WaitId, answer: Answer) -> Command {
+    Command::Decide { decisions: vec![ApprovalDecision { wait, answer, digest: None, by: None }] }
 }
 
 fn check(sim: &Sim) {
@@ -151,6 +183,13 @@ proptest! {
                 Doing::TimesOut => { sim.wait_for_timer(); }
                 Doing::Pauses => { let _ = sim.command(Command::Pause); }
                 Doing::Resumes => { let _ = sim.command(Command::Resume); }
+                Doing::Decides(which, answer) => {
+                    if !sim.run.waits().is_empty() {
+                        let wait = which.get(sim.run.waits()).wait;
+                        // Not every decision suits every wait.
+                        let _ = sim.command(decide_one(wait, answer.clone()));
+                    }
+                }
                 Doing::Cancels => sim.command(Command::Cancel { reason: CancelReason::Requested }).expect("always"),
             }
             check(&sim);
@@ -162,10 +201,11 @@ proptest! {
             let _ = sim.command(Command::Resume);
             if let Some(open) = sim.run.waits().first().cloned() {
                 let answer = match open.what {
-                    WaitFor::Answer {} => Answer::Text { text: "yes".to_owned() },
+                    WaitFor::Answer { .. } => Answer::Text { text: "yes".to_owned() },
                     WaitFor::UnknownOutcome { .. } => Answer::Done { output: "done".to_owned() },
+                    WaitFor::Approval { .. } => Answer::Approve {},
                 };
-                sim.command(Command::Answer { wait: Some(open.wait), answer }).expect("it waits");
+                sim.command(decide_one(open.wait, answer)).expect("it waits");
             }
             check(&sim);
             asked += 1;

@@ -145,7 +145,7 @@ impl Sim {
         for _ in 0..10_000 {
             match decide(&self.run) {
                 Decision::Record(event) => self.record(event),
-                Decision::Rest => return,
+                Decision::Rest { .. } => return,
                 Decision::Await { calls, .. } => {
                     if self.stop_unwanted(&calls) {
                         continue;
@@ -232,8 +232,9 @@ impl Sim {
 
     /// Somebody says something to the run.
     pub fn command(&mut self, command: Command) -> Result<(), Refused> {
-        if let Some(event) = admit(&self.run, &command)? {
-            self.record(event);
+        let events = admit(&self.run, &command)?;
+        if !events.is_empty() {
+            events.into_iter().for_each(|event| self.record(event));
             self.settle();
         }
         Ok(())

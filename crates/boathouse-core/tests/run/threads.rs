@@ -63,7 +63,7 @@ fn a_log_that_pins_more_than_the_thread_has_does_not_fold() {
 #[test]
 fn a_queued_run_does_nothing_until_its_turn_comes() {
     let mut sim = Sim::on_thread(&said(), crew(vec![agent("a")]), script([("a", vec![text("yes")])]), queued);
-    assert_eq!((sim.run.state(), decide(&sim.run)), (RunState::Queued, Decision::Rest));
+    assert_eq!((sim.run.state(), decide(&sim.run)), (RunState::Queued, Decision::Rest { wake_at: None }));
     assert_eq!(sim.run.history().len(), 0);
     for command in [Command::Pause, Command::Resume] {
         assert_eq!(sim.command(command), Err(Refused::Queued));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use boathouse::core::crew::Crew;
 use boathouse::core::ids::{AgentId, RunId, ThreadId};
 use boathouse::core::message::Usage;
+use boathouse::core::run::approval::ApprovalDecision;
 use boathouse::core::run::event::{Answer, CancelReason, Outcome, RunState, WaitFor};
 use boathouse::engine::{CommandError, Engine, RunView, StartRun, WaitView};
 use boathouse::feed::Watch;
@@ -34,6 +35,8 @@ Examples:
   boathouse run my-crew \"And now?\" --thread friday             goes on with what was said
 
 When an agent waits for an answer, the run asks for it here. At the end of stdin it stays paused.
+A call that needs an approval is shown and asked about at a terminal only; elsewhere the run stays
+paused (exit code 3).
 
 Ctrl-C cancels the run, waits for what is in flight and shows what became of it. A second one
 quits at once.
@@ -261,9 +264,20 @@ impl Live<'_> {
             };
             let Some(answer) = asked else { return Ok(Asked::EndOfInput) };
             self.show.answer(&answer).map_err(cannot_write)?;
-            match self.engine.answer(&view.id, Some(wait.wait), answer).await {
+            let said = match wait.what {
+                WaitFor::Approval { .. } => {
+                    let digest = wait.what.digest();
+                    let by = std::env::var("USER").ok().filter(|user| !user.is_empty());
+                    let decision = ApprovalDecision { wait: wait.wait, answer, digest, by };
+                    self.engine.decide(&view.id, vec![decision]).await
+                }
+                WaitFor::Answer { .. } | WaitFor::UnknownOutcome { .. } => {
+                    self.engine.answer(&view.id, Some(wait.wait), answer).await
+                }
+            };
+            match said {
                 Ok(()) => {}
-                // Somebody else was faster.
+                // Somebody else was faster, or it does not fit: then it is asked again.
                 Err(CommandError::Refused(why)) => paint::warn(why),
                 Err(error) => return Err(Failure::new(error)),
             }
@@ -292,6 +306,11 @@ impl Live<'_> {
             false => format!("the run is paused: {} waits for an answer", who.join(", ")),
         };
         paint::warn(why);
+        for approval in &view.approvals {
+            if let WaitFor::Approval { tool, arguments, .. } = &approval.what {
+                paint::note(format!("approval {} is open: {tool} with {arguments}", approval.wait));
+            }
+        }
         match journal {
             JournalChoice::Memory => {
                 paint::hint(
@@ -311,10 +330,11 @@ impl Live<'_> {
 async fn answer_to(crew: &Crew, wait: &WaitView) -> Result<Option<Answer>, Failure> {
     let who = agent_name(crew, &wait.agent);
     match &wait.what {
-        WaitFor::Answer {} => {
+        WaitFor::Answer { .. } => {
             let text = said(&format!("Your answer to {who}")).await?;
             Ok(text.map(|text| Answer::Text { text }))
         }
+        WaitFor::Approval { tool, arguments, .. } => ask::approval(tool, arguments).await,
         WaitFor::UnknownOutcome { .. } => loop {
             let Some(choice) =
                 said("Make the call again, count it as done, or as failed? (rerun/done/fail)").await?

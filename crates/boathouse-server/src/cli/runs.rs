@@ -127,22 +127,66 @@ struct AnswerArgs {
     /// The run's id
     run: String,
     /// What to say to the agent that asked
-    #[arg(required_unless_present_any = ["rerun", "done", "fail"], conflicts_with_all = ["rerun", "done", "fail"])]
+    #[arg(required_unless_present = "call", conflicts_with = "call")]
     text: Option<String>,
     /// Which wait, if several are open
     #[arg(long, value_name = "WAIT")]
     to: Option<u32>,
+    /// For a call that needs an approval: make it
+    #[arg(long, group = "call")]
+    approve: bool,
+    /// For such a call: make it with these arguments
+    #[arg(long, value_name = "JSON", group = "call", value_parser = object)]
+    edit: Option<Value>,
+    /// For such a call: do not make it, and tell the agent why
+    #[arg(long, value_name = "REASON", group = "call")]
+    reject: Option<String>,
+    /// For such a call: do not make it, this is its result
+    #[arg(long, value_name = "RESULT", group = "call")]
+    respond: Option<String>,
     /// For a call of which nobody knows whether it happened: make it again
-    #[arg(long, conflicts_with_all = ["done", "fail"])]
+    #[arg(long, group = "call")]
     rerun: bool,
     /// For such a call: it was done, and gave this
-    #[arg(long, value_name = "OUTPUT", conflicts_with = "fail")]
+    #[arg(long, value_name = "OUTPUT", group = "call")]
     done: Option<String>,
     /// For such a call: it counts as failed
-    #[arg(long)]
+    #[arg(long, group = "call")]
     fail: bool,
     #[command(flatten)]
     after: After,
+}
+
+impl AnswerArgs {
+    fn answer(&self) -> Answer {
+        if let Some(text) = &self.text {
+            return Answer::Text { text: text.clone() };
+        }
+        if let Some(arguments) = &self.edit {
+            return Answer::edit(arguments.clone());
+        }
+        if let Some(output) = &self.respond {
+            return Answer::Respond { output: output.clone() };
+        }
+        if let Some(output) = &self.done {
+            return Answer::Done { output: output.clone() };
+        }
+        match &self.reject {
+            Some(reason) if reason.trim().is_empty() => Answer::Reject { reason: None },
+            Some(reason) => Answer::Reject { reason: Some(reason.clone()) },
+            None if self.approve => Answer::Approve {},
+            None if self.rerun => Answer::Rerun {},
+            None => Answer::Fail {},
+        }
+    }
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err("write one JSON object, such as `{\"amount\": 5}`".to_owned()),
+        Err(error) => Err(format!("this is not JSON: {error}")),
+    }
 }
 
 /// What is shown of a run that goes on.
@@ -259,12 +303,7 @@ pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
         }
         Command::Cancel(args) => cancel(args).await,
         Command::Answer(args) => {
-            let answer = match (args.text, args.done) {
-                (Some(text), _) => Answer::Text { text },
-                (None, Some(output)) => Answer::Done { output },
-                (None, None) if args.rerun => Answer::Rerun {},
-                (None, None) => Answer::Fail {},
-            };
+            let answer = args.answer();
             let place = args.place.open().await?;
             let run = place.answer(&args.run, args.to.map(WaitId), answer).await;
             went_on(place, run, args.after).await

@@ -10,6 +10,7 @@ use std::time::Duration;
 use boathouse::core::crew::check::Catalog;
 use boathouse::crew_dir::Loaded;
 use boathouse::journal::Retention;
+use boathouse::webhook::{WebhookSecret, Webhooks};
 use boathouse_server::server::{self, ServerConfig};
 use boathouse_server::versions::Versions;
 use clap::Args;
@@ -101,9 +102,44 @@ pub(crate) struct ServeArgs {
         value_name = "ORIGIN"
     )]
     allowed_origins: Vec<String>,
+    /// An address that is told when a run waits for a person and when it ends; may be repeated. Needs
+    /// BOATHOUSE_WEBHOOK_SECRET
+    #[arg(
+        long = "webhook",
+        env = "BOATHOUSE_WEBHOOK",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    webhooks: Vec<String>,
+    /// Let webhooks go to addresses of this machine and this network
+    #[arg(long, env = "BOATHOUSE_WEBHOOK_ALLOW_PRIVATE", value_parser = clap::builder::FalseyValueParser::new())]
+    webhook_allow_private: bool,
 }
 
+/// Signs webhooks. It is no option, so that it shows in no list of processes.
+const WEBHOOK_SECRET: &str = "BOATHOUSE_WEBHOOK_SECRET";
+
 impl ServeArgs {
+    /// Who is told of what waits and what ends, if anybody is.
+    fn webhooks(&self) -> Result<Option<Webhooks>, Failure> {
+        if self.webhooks.is_empty() {
+            return Ok(None);
+        }
+        let how =
+            "make one with `echo whsec_$(openssl rand -base64 32)`, and give it to whoever checks signatures";
+        let secret = std::env::var(WEBHOOK_SECRET).map_err(|_| {
+            Failure::usage(format!("--webhook needs a secret in {WEBHOOK_SECRET} to sign with")).hint(how)
+        })?;
+        let secret = WebhookSecret::parse(&secret)
+            .map_err(|why| Failure::usage(format!("{WEBHOOK_SECRET}: {why}")).hint(how))?;
+        let mut webhooks = Webhooks::new(secret).allow_private(self.webhook_allow_private);
+        for url in &self.webhooks {
+            webhooks = webhooks.tell(url).map_err(Failure::usage)?;
+        }
+        Ok(Some(webhooks))
+    }
+
     fn keeping(&self) -> Keeping {
         let or_no_bound = |number: u32, most: u64| if number == 0 { most } else { u64::from(number) };
         let retention = Retention {
@@ -140,7 +176,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
         ))
         .hint("leave --host out, or add --no-auth if something else keeps strangers out"));
     }
-    let parts = Parts::new(args.model.as_deref())?;
+    let webhooks = args.webhooks()?;
+    let parts = Parts::new(args.model.as_deref())?.webhooks(webhooks);
     let catalog = parts.catalog();
     let crews = load_all(&args.dirs, &catalog)?;
     let folders = args.dirs.iter().zip(&crews).map(|(dir, loaded)| Folder::new(dir, loaded)).collect();

@@ -11,6 +11,7 @@ use boathouse::journal::sqlite::SqliteJournal;
 use boathouse::journal::{Journal, JournalError, Retention};
 use boathouse::provider::Providers;
 use boathouse::tool::Tools;
+use boathouse::webhook::Webhooks;
 
 use super::exit::Failure;
 use super::paint;
@@ -56,6 +57,7 @@ pub(crate) struct Keeping {
 pub(crate) struct Parts {
     providers: Providers,
     tools: Tools,
+    webhooks: Option<Webhooks>,
 }
 
 impl Parts {
@@ -68,7 +70,12 @@ impl Parts {
                     .hint("write `scripted`, or a provider and a model, such as `openai/gpt-4o-mini`")
             })?;
         }
-        Ok(Parts { providers, tools: Tools::builtin() })
+        Ok(Parts { providers, tools: Tools::builtin(), webhooks: None })
+    }
+
+    /// The same, with webhooks.
+    pub(crate) fn webhooks(self, webhooks: Option<Webhooks>) -> Parts {
+        Parts { webhooks, ..self }
     }
 
     /// What crews may name.
@@ -97,6 +104,9 @@ impl Parts {
         }
         if let Some(most) = keeping.max_queued {
             builder = builder.max_queued_runs(most);
+        }
+        if let Some(webhooks) = self.webhooks {
+            builder = builder.webhooks(webhooks);
         }
         if let JournalChoice::File(file) = choice {
             let journal = match keeping.shared {

@@ -93,6 +93,14 @@ codes! {
     AmbiguousWait = "ambiguous_wait", 409, "Several waits are open";
     /// The answer does not fit the wait.
     WrongAnswer = "wrong_answer", 409, "The answer does not fit the wait";
+    /// What the wait belonged to has ended.
+    WaitClosed = "wait_closed", 409, "The wait is closed";
+    /// The approval was decided in another way.
+    AlreadyDecided = "already_decided", 409, "The approval has been decided otherwise";
+    /// Nobody decided in time.
+    ApprovalExpired = "approval_expired", 409, "The approval has expired";
+    /// The decision names the digest of other arguments than those of the call.
+    DigestMismatch = "digest_mismatch", 409, "The decision is about other arguments";
     /// The run is not paused by an operator.
     NotPaused = "not_paused", 409, "The run is not paused";
     /// The idempotency key was used for a request with another body.
@@ -119,6 +127,8 @@ codes! {
     UriTooLong = "uri_too_long", 414, "The address is too long";
     /// The content type is not JSON.
     NotJson = "not_json", 415, "The content type must be application/json";
+    /// The answer, or the edited arguments, do not fit their JSON Schema; `field` is the place, as a JSON pointer.
+    SchemaViolation = "schema_violation", 422, "The value does not fit its schema";
     /// The crew has more agents and routes than a picture can show.
     GraphTooLarge = "graph_too_large", 422, "The crew is too large for a picture";
     /// Too many runs wait on the thread.
@@ -318,6 +328,19 @@ fn refused_problem(refused: &Refused) -> Problem {
             .field("wait")
             .hint("take one of the `waits` of GET /v1/runs/{id}"),
         Refused::WrongAnswer(_) => Problem::new(Code::WrongAnswer, detail),
+        Refused::Closed(_) => Problem::new(Code::WaitClosed, detail),
+        Refused::AlreadyDecided(_) => Problem::new(Code::AlreadyDecided, detail)
+            .field("approval")
+            .hint("the events of the run tell what was decided, and by whom"),
+        Refused::Expired(_) => Problem::new(Code::ApprovalExpired, detail).field("approval"),
+        Refused::OtherDigest(_) => {
+            Problem::new(Code::DigestMismatch, detail).field("digest").hint("look at the arguments again")
+        }
+        Refused::DecidedTwice(_) => Problem::new(Code::InvalidField, detail).field("decisions"),
+        Refused::DoesNotFit { at, .. } => {
+            let problem = Problem::new(Code::SchemaViolation, detail);
+            if at.is_empty() { problem } else { problem.field(at.clone()) }
+        }
         Refused::NotPaused => Problem::new(Code::NotPaused, detail),
     }
 }

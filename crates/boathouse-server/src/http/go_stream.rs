@@ -194,7 +194,8 @@ impl Script for GoScript {
         self.translator.ping(out);
     }
 
-    fn rested(&mut self) {
+    fn rested(&mut self, out: &mut BytesMut) {
         self.own.armed = false;
+        self.translator.rest(out);
     }
 }

@@ -13,7 +13,7 @@ pub const MAX_QUERY_BYTES: usize = 60 * 1024;
 pub const MAX_HISTORY: usize = 1000;
 /// Bytes of one message of history.
 pub const MAX_MESSAGE_BYTES: usize = 102_400;
-/// Levels of nesting in `metadata`.
+/// Levels of nesting in values of a caller's.
 const MAX_DEPTH: usize = 32;
 /// Bytes of `metadata` as JSON.
 const MAX_METADATA_BYTES: usize = 16 * 1024;
@@ -240,20 +240,6 @@ impl Fields {
 
 /// Checks a caller's labels: not too deep, not too large, no control characters.
 pub fn check_labels(field: &str, map: &Map<String, Value>) -> Result<(), Problem> {
-    fn walk(field: &str, value: &Value, depth: usize) -> Result<(), Problem> {
-        if depth == 0 {
-            return Err(invalid(field, format!("is nested deeper than {MAX_DEPTH} levels")));
-        }
-        match value {
-            Value::String(text) => check_text(field, text, LineBreaks::Allowed),
-            Value::Array(list) => list.iter().try_for_each(|value| walk(field, value, depth - 1)),
-            Value::Object(map) => map.iter().try_for_each(|(name, value)| {
-                check_text(field, name, LineBreaks::Refused)?;
-                walk(field, value, depth - 1)
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-        }
-    }
     for (name, value) in map {
         check_text(field, name, LineBreaks::Refused)?;
         walk(&format!("{field}.{name}"), value, MAX_DEPTH)?;
@@ -263,6 +249,26 @@ pub fn check_labels(field: &str, map: &Map<String, Value>) -> Result<(), Problem
         return Err(invalid(field, format!("has {bytes} bytes of JSON; {MAX_METADATA_BYTES} are allowed")));
     }
     Ok(())
+}
+
+/// Checks a value of a caller's: not too deep, no control characters.
+pub fn check_value(field: &str, value: &Value) -> Result<(), Problem> {
+    walk(field, value, MAX_DEPTH)
+}
+
+fn walk(field: &str, value: &Value, depth: usize) -> Result<(), Problem> {
+    if depth == 0 {
+        return Err(invalid(field, format!("is nested deeper than {MAX_DEPTH} levels")));
+    }
+    match value {
+        Value::String(text) => check_text(field, text, LineBreaks::Allowed),
+        Value::Array(list) => list.iter().try_for_each(|value| walk(field, value, depth - 1)),
+        Value::Object(map) => map.iter().try_for_each(|(name, value)| {
+            check_text(field, name, LineBreaks::Refused)?;
+            walk(field, value, depth - 1)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
 }
 
 /// Whether a text may hold line breaks.

@@ -13,7 +13,7 @@ use boathouse::core::run::event::{
 };
 use boathouse::engine::{CommandError, Done, RunView, StartRun, WaitView, WhenBusy};
 use boathouse::feed::Watch;
-use boathouse::journal::{RequestKey, RunQuery, RunRow};
+use boathouse::journal::{OpenWait, RequestKey, RunQuery, RunRow};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -69,6 +69,7 @@ struct RunBody<'a> {
     receipt: Option<&'a [ReceiptLine]>,
     usage: Usage,
     waits: &'a [WaitView],
+    approvals: &'a [OpenWait],
     metadata: &'a BTreeMap<String, Value>,
     forked_from: Option<ForkedFromBody<'a>>,
     seq: Seq,
@@ -108,6 +109,7 @@ fn run_body(view: &RunView) -> RunBody<'_> {
         receipt: None,
         usage: view.usage,
         waits: &view.waits,
+        approvals: &view.approvals,
         metadata: &view.metadata,
         forked_from: view.forked_from.as_ref().map(|from| ForkedFromBody { run: &from.run, seq: from.seq }),
         seq: view.seq,
@@ -132,6 +134,11 @@ fn run_body(view: &RunView) -> RunBody<'_> {
 
 pub(crate) fn answer_with(status: StatusCode, view: &RunView) -> Response {
     (status, Json(run_body(view))).into_response()
+}
+
+/// The run as it was at an event, or as it is now, as an answer.
+pub(crate) async fn answer_at(app: &App, run: &RunId, at: Option<Seq>) -> Result<Response, Problem> {
+    Ok(answer_with(StatusCode::OK, &view_at(app, run, at).await?))
 }
 
 async fn view(app: &App, run: &RunId) -> Result<RunView, Problem> {
@@ -385,9 +392,9 @@ pub fn row_json(row: &RunRow) -> Value {
     })
 }
 
-/// The place after an entry of a list, in hexadecimal so that nobody builds on what it holds.
+/// The place after an entry of a list.
 pub fn cursor(at: Timestamp, id: &str) -> String {
-    format!("{}.{id}", at.0).bytes().map(|byte| format!("{byte:02x}")).collect()
+    to_cursor(&format!("{}.{id}", at.0))
 }
 
 /// The place of the query's `cursor`, if it has one.
@@ -400,16 +407,26 @@ pub(crate) fn read_before(query: &Query) -> Result<Option<(Timestamp, String)>, 
 
 /// Reads what [`cursor`] wrote.
 pub fn read_cursor(text: &str) -> Option<(Timestamp, String)> {
+    let plain = plain_cursor(text)?;
+    let (at, id) = plain.split_once('.')?;
+    input::check_id("cursor", id).ok()?;
+    Some((Timestamp(at.parse().ok()?), id.to_owned()))
+}
+
+/// A place in a list, in hexadecimal so that nobody builds on what it holds.
+pub(crate) fn to_cursor(place: &str) -> String {
+    place.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What [`to_cursor`] was given.
+pub(crate) fn plain_cursor(text: &str) -> Option<String> {
     if !text.len().is_multiple_of(2) || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         return None;
     }
     let bytes: Vec<u8> =
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or(0)).collect();
-    let plain = String::from_utf8(bytes).ok()?;
-    let (at, id) = plain.split_once('.')?;
-    input::check_id("cursor", id).ok()?;
-    Some((Timestamp(at.parse().ok()?), id.to_owned()))
+    String::from_utf8(bytes).ok()
 }
 
 /// `GET /v1/runs/{run}`.
@@ -448,33 +465,40 @@ pub(crate) async fn answer(
             (Some(done.seq), done.replayed)
         }
     };
-    let mut response = answer_with(StatusCode::OK, &view_at(&app, &run, at).await?);
+    let mut response = answer_at(&app, &run, at).await?;
     idempotency::mark(&mut response, replayed);
     Ok(response)
 }
 
-/// Reads `{wait?, text}` or, for a call of which nobody knows whether it happened, `{wait?, rerun: true}`,
-/// `{wait?, done: "its output"}` or `{wait?, fail: true}`.
+/// Reads `{wait?, text}` or `{wait?, value}`, or, for a call of which nobody knows whether it happened,
+/// `{wait?, rerun: true}`, `{wait?, done: "its output"}` or `{wait?, fail: true}`.
 pub fn read_answer(body: &[u8]) -> Result<(Option<WaitId>, Answer), Problem> {
-    let mut fields = Fields::parse(body, &["wait", "text", "rerun", "done", "fail"])?;
+    let mut fields = Fields::parse(body, &["wait", "text", "value", "rerun", "done", "fail"])?;
     let wait = fields.number("wait")?.map(WaitId);
     let done = fields.text("done")?.map(|output| Answer::Done { output });
     let rerun = fields.yes("rerun")?.then_some(Answer::Rerun {});
     let fail = fields.yes("fail")?.then_some(Answer::Fail {});
     let text = fields.text("text")?;
+    let value = fields.take("value");
+    if let Some(value) = &value {
+        input::check_value("value", value)?;
+    }
     if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
         return Err(Problem::new(Code::MissingField, "`text` is empty").field("text"));
     }
     let text = text.map(|text| Answer::Text { text });
-    let mut given = [text, rerun, done, fail].into_iter().flatten();
+    let value = value.map(|value| match value {
+        Value::String(text) => Answer::Text { text },
+        value => Answer::Text { text: value.to_string() },
+    });
+    let mut given = [text, value, rerun, done, fail].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(answer), None) => Ok((wait, answer)),
         (None, _) => Err(Problem::new(Code::MissingField, "the answer is missing").field("text").hint(
-            "send `text`, or for an unknown outcome one of `rerun: true`, `done: \"output\"`, `fail: true`",
+            "send `text`, or JSON as `value`; for an unknown outcome one of `rerun: true`, `done: \"output\"`, `fail: true`",
         )),
-        (Some(_), Some(_)) => {
-            Err(invalid("text", "and `rerun`, `done`, `fail` exclude each other").hint("send one of them"))
-        }
+        (Some(_), Some(_)) => Err(invalid("text", "and `value`, `rerun`, `done`, `fail` exclude each other")
+            .hint("send one of them")),
     }
 }
 

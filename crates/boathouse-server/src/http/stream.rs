@@ -104,8 +104,8 @@ pub(crate) trait Script: Send + 'static {
     fn write(&mut self, items: &[Item], out: &mut BytesMut);
     /// Writes a sign of life.
     fn heartbeat(&mut self, out: &mut BytesMut);
-    /// The run is at rest and everything of it has been written.
-    fn rested(&mut self);
+    /// The run is at rest and everything of it has been written; the script may have a last word.
+    fn rested(&mut self, out: &mut BytesMut);
 }
 
 /// The response that writes what `watch` gives until the run is at rest or the server shuts down.
@@ -180,7 +180,7 @@ impl<S: Script> Reader<S> {
                 () = self.timer.as_mut() => self.tick(),
             }
             if self.at_end {
-                self.script.rested();
+                self.script.rested(&mut self.buffer);
             }
         }
     }
@@ -230,7 +230,7 @@ impl Script for Native {
         out.extend_from_slice(b":\n\n");
     }
 
-    fn rested(&mut self) {}
+    fn rested(&mut self, _out: &mut BytesMut) {}
 }
 
 /// Bytes that an item takes, about.

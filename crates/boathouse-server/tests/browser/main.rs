@@ -208,6 +208,87 @@ async fn a_person_decides_on_a_call_of_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn a_person_decides_on_calls_from_their_real_arguments() {
+    let Some((world, mut page)) = console(&[crew("teller")]).await else { return };
+    send(&mut page, "transfer").await;
+    page.until("document.querySelectorAll('.wait').length === 4").await;
+    page.until("document.querySelector('#state').textContent === 'waits for you'").await;
+    page.until("document.activeElement?.matches('.wait h3')").await;
+    assert_eq!(page.text(".wait h3").await, "Teller asks to call Transfer");
+    let shown = page.text(".wait[data-wait='1'] .arguments-asked").await;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        shown,
+        serde_json::json!({"amount": 1, "to": "<img src=x onerror=\"document.title='owned'\">"})
+    );
+    assert_eq!(page.count(".tool[data-state=proposed]").await, 4);
+
+    page.click(".wait[data-wait='1'] [data-choice=approve]").await;
+    page.until("document.querySelector('.decision')?.textContent === 'Approved.'").await;
+
+    page.click(".wait[data-wait='2'] [data-choice=edit]").await;
+    page.until("document.activeElement?.value?.includes('\"amount\": 2')").await;
+    page.run("document.activeElement.value = 'nonsense'").await;
+    page.click(".wait[data-wait='2'] [type=submit]").await;
+    page.until("document.querySelector('.wait[data-wait=\"2\"] .error').textContent.includes('not JSON')")
+        .await;
+    page.run("document.querySelector('.wait[data-wait=\"2\"] textarea').value = '{\"amount\": \"much\"}'")
+        .await;
+    page.click(".wait[data-wait='2'] [type=submit]").await;
+    page.until("document.querySelector('.wait[data-wait=\"2\"] .error').textContent.includes('/amount')")
+        .await;
+    page.run("document.querySelector('.wait[data-wait=\"2\"] textarea').value = '{\"amount\": 20, \"to\": \"me\"}'").await;
+    page.click(".wait[data-wait='2'] [type=submit]").await;
+    page.until("!document.querySelector('.wait[data-wait=\"2\"]')").await;
+
+    page.click(".wait[data-wait='3'] [data-choice=reject]").await;
+    page.until("document.activeElement?.matches('.wait textarea')").await;
+    page.click(".wait[data-wait='3'] [data-choice=back]").await;
+    page.click(".wait[data-wait='3'] [data-choice=reject]").await;
+    page.until("document.activeElement?.matches('.wait textarea')").await;
+    page.write("not today").await;
+    page.click(".wait[data-wait='3'] [type=submit]").await;
+    page.until("!document.querySelector('.wait[data-wait=\"3\"]')").await;
+
+    page.click(".wait[data-wait='4'] [data-choice=respond]").await;
+    page.until("document.activeElement?.matches('.wait textarea')").await;
+    page.write("done by hand").await;
+    page.click(".wait[data-wait='4'] [type=submit]").await;
+    page.until("document.querySelector('#outcome')?.dataset.state === 'completed'").await;
+    let decided =
+        page.run("[...document.querySelectorAll('.decision')].map((line) => line.textContent)").await;
+    assert_eq!(
+        decided,
+        serde_json::json!([
+            "Approved.",
+            "Approved with other arguments: {\"amount\":20,\"to\":\"me\"}",
+            "Rejected: not today",
+            "Answered in the tool's place: done by hand",
+        ])
+    );
+    let outputs = page
+        .run("[...document.querySelectorAll('.tool .output')].map((box) => box.textContent.trim())")
+        .await;
+    assert_eq!(
+        outputs,
+        serde_json::json!([
+            "sent 1",
+            "sent 20",
+            "not run: a person rejected the call: not today",
+            "done by hand"
+        ])
+    );
+    assert!(
+        page.text(".tool[data-call='3'] .arguments").await.contains("amount: 20"),
+        "what was called is shown"
+    );
+    assert_eq!(page.count("main img").await, 0);
+    // The browser itself tells of the answer 422.
+    page.complaints.retain(|complaint| !complaint.contains("422"));
+    end(world, page).await;
+}
+
+#[tokio::test]
 async fn what_is_done_to_a_paused_run_elsewhere_is_shown() {
     let Some((world, mut page)) = console(&[crew("doubt")]).await else { return };
     send(&mut page, "pay").await;

@@ -1,6 +1,7 @@
 //! The server as its clients see it: a real listener on the loopback interface, real sockets, scripted models.
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
+mod approvals;
 mod cancel;
 mod console;
 mod door;

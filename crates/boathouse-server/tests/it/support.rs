@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse::core::crew::{
-    Agent, AgentIx, Crew, Effect, HandoffStyle, Model, Parameters, Route, Settings, Signal, ToolCallStyle,
-    ToolDef, ToolIx, ToolKind, ToolSpec,
+    Agent, AgentIx, Approval, Crew, Effect, HandoffStyle, Model, Parameters, Route, Settings, Signal,
+    ToolCallStyle, ToolDef, ToolIx, ToolKind, ToolSpec,
 };
 use boathouse::core::ids::RunId;
 use boathouse::engine::Engine;
@@ -46,6 +46,7 @@ impl Server {
     pub async fn with(config: ServerConfig) -> Server {
         let gate = Arc::new(Semaphore::new(0));
         let tools = Tools::new().with(Echo::new()).unwrap().with(Gate::new(gate.clone())).unwrap();
+        let tools = tools.with(Pay::new()).unwrap();
         let mut builder = Engine::builder().tools(tools).disconnect_grace(Duration::from_millis(1));
         for crew in crews() {
             builder = builder.crew(crew);
@@ -280,6 +281,33 @@ impl Tool for Echo {
     }
 }
 
+/// Pays, once a person has approved it.
+struct Pay(Arc<ToolSpec>);
+
+impl Pay {
+    fn new() -> Pay {
+        let parameters = json!({
+            "type": "object",
+            "properties": {"amount": {"type": "integer"}, "to": {"type": "string"}},
+            "required": ["amount"],
+        });
+        let mut spec = ToolSpec::new("Pay", "Pays.", parameters);
+        spec.approval = Approval::Always;
+        Pay(Arc::new(spec))
+    }
+}
+
+#[async_trait]
+impl Tool for Pay {
+    fn spec(&self) -> &Arc<ToolSpec> {
+        &self.0
+    }
+
+    async fn call(&self, arguments: &Value, _cx: &ToolCx) -> Result<String, ToolError> {
+        Ok(format!("paid {}", arguments["amount"]))
+    }
+}
+
 fn crews() -> Vec<Crew> {
     let done = |text: &str, route| Signal { text: text.into(), route, description: String::new() };
     let hello = agent("greeter", "Greeter");
@@ -289,6 +317,14 @@ fn crews() -> Vec<Crew> {
     clarifier.signals = vec![done("[DONE]", Route::End)];
     let mut worker = agent("worker", "Worker");
     worker.tools = vec![ToolIx(0), ToolIx(1)];
+    let mut clerk = agent("clerk", "Clerk");
+    clerk.tools = vec![ToolIx(2)];
+    let mut former = clarifier.clone();
+    former.answer_schema = Some(json!({
+        "type": "object",
+        "properties": {"minutes": {"type": "integer", "minimum": 1}},
+        "required": ["minutes"],
+    }));
     let mut circler = agent("circler", "Circler");
     circler.terminal = false;
     circler.default_route = Some(Route::Agent(AgentIx(0)));
@@ -321,6 +357,14 @@ fn crews() -> Vec<Crew> {
                 "{{input}}".repeat(16)
             ),
         ),
+        crew(
+            "pay",
+            clerk,
+            r#"rules:
+  - {call: 1, reply: "", tools: [{name: Pay, arguments: {amount: 5, to: "<b>"}}, {name: Pay, arguments: {amount: 7}}]}
+  - {reply: "{{result.Pay}}"}"#,
+        ),
+        crew("form", former, r#"rules: [{call: 1, reply: "How long?"}, {reply: "Fine. [DONE]"}]"#),
         crew("broken", hello, r#"rules: [{error: {kind: auth, message: "the key was refused"}}]"#),
         crew("circle", circler, r#"rules: [{reply: "round"}]"#),
     ]
@@ -340,6 +384,7 @@ fn agent(id: &str, name: &str) -> Agent {
         tools: Vec::new(),
         signals: Vec::new(),
         wait_for_signal: false,
+        answer_schema: None,
         terminal: true,
         default_route: None,
         handoff_targets: Vec::new(),
@@ -347,8 +392,8 @@ fn agent(id: &str, name: &str) -> Agent {
 }
 
 fn crew(name: &str, agent: Agent, script: &str) -> Crew {
-    let (echo, gate) = (Echo::new(), Gate::new(Arc::new(Semaphore::new(0))));
-    let tools = [gate.spec().clone(), echo.0].map(|spec| ToolDef { spec, kind: ToolKind::Registered });
+    let (echo, gate, pay) = (Echo::new(), Gate::new(Arc::new(Semaphore::new(0))), Pay::new());
+    let tools = [gate.spec().clone(), echo.0, pay.0].map(|spec| ToolDef { spec, kind: ToolKind::Registered });
     Crew {
         name: name.into(),
         description: format!("for tests: {name}"),

@@ -127,21 +127,38 @@ impl<'a> Reader<'_, 'a, '_> {
         let answer = View { file: self.file, node };
         match &node.yaml {
             Yaml::Map(_) => {
-                let output = answer.text("output");
-                match (answer.text("do")?.value, output) {
-                    ("done", Some(output)) => Some(Answer::Done { output: output.value.to_owned() }),
-                    ("done", None) => {
-                        let hint = Some("write `{do: done, output: TEXT}`".to_owned());
-                        self.error(at, Code::MissingKey, "`do: done` needs `output`".to_owned(), hint);
+                let what = answer.text("do")?.value;
+                let (output, reason) = (answer.text("output"), answer.text("reason"));
+                let arguments = answer.json("arguments");
+                for (key, belongs, to) in [
+                    ("output", matches!(what, "done" | "respond"), "`do: done` and `do: respond`"),
+                    ("reason", what == "reject", "`do: reject`"),
+                    ("arguments", what == "edit", "`do: edit`"),
+                ] {
+                    if let (Some(at), false) = (answer.key(key), belongs) {
+                        let message = format!("`{key}` belongs to {to} only");
+                        self.error(at, Code::Contradiction, message, None);
+                        return None;
+                    }
+                }
+                let output = output.map(|said| said.value.to_owned());
+                let found = match what {
+                    "done" => output.map(|output| Answer::Done { output }).ok_or("output"),
+                    "respond" => output.map(|output| Answer::Respond { output }).ok_or("output"),
+                    "edit" => arguments.map(|map| Answer::edit(Value::Object(map))).ok_or("arguments"),
+                    "approve" => Ok(Answer::Approve {}),
+                    "reject" => Ok(Answer::Reject { reason: reason.map(|said| said.value.to_owned()) }),
+                    "rerun" => Ok(Answer::Rerun {}),
+                    _ => Ok(Answer::Fail {}),
+                };
+                match found {
+                    Ok(answer) => Some(answer),
+                    Err(missing) => {
+                        let hint = Some(format!("write `{{do: {what}, {missing}: ...}}`"));
+                        let message = format!("`do: {what}` needs `{missing}`");
+                        self.error(at, Code::MissingKey, message, hint);
                         None
                     }
-                    (_, Some(output)) => {
-                        let message = "`output` belongs to `do: done` only".to_owned();
-                        self.error(output.at, Code::Contradiction, message, None);
-                        None
-                    }
-                    ("rerun", None) => Some(Answer::Rerun {}),
-                    _ => Some(Answer::Fail {}),
                 }
             }
             Yaml::Scalar { .. } | Yaml::List(_) => {

@@ -55,7 +55,7 @@ static TEST: Table = Table {
         acts(
             "answers",
             Kind::List(&Kind::Either {
-                what: "a text, or `{do: rerun}`, `{do: fail}` or `{do: done, output: TEXT}`",
+                what: "a text, or a decision about a call such as `{do: approve}` or `{do: done, output: TEXT}`",
                 scalar: Some(&Kind::Text),
                 list: None,
                 map: Some(&Kind::Map(&ANSWER)),
@@ -95,8 +95,14 @@ static ANSWER: Table = Table {
     name: "answer",
     what: "an answer",
     keys: &[
-        needs("do", Kind::Choice(&["rerun", "done", "fail"]), "what is to become of the call"),
-        acts("output", Kind::Text, "with `do: done`: what the call gave"),
+        needs(
+            "do",
+            Kind::Choice(&["approve", "edit", "reject", "respond", "rerun", "done", "fail"]),
+            "what is to become of the call",
+        ),
+        acts("output", Kind::Text, "with `do: done` and `do: respond`: what the call gave"),
+        acts("reason", Kind::Text, "with `do: reject`: what the agent is told"),
+        acts("arguments", Kind::Json, "with `do: edit`: what the call is made with"),
     ],
     mistaken: &[("text", "an answer in words is written as a text, not as a map")],
 };

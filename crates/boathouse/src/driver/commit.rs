@@ -10,7 +10,7 @@ use tokio::time::sleep;
 #[cfg(feature = "crash-points")]
 use crate::crash::{CrashPoint, pass};
 use crate::engine::period::missed;
-use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, Stored, ThreadEnd};
+use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, OpenWait, People, Stored, ThreadEnd};
 
 use super::Driver;
 
@@ -22,11 +22,16 @@ impl Driver {
     pub(super) async fn commit(&mut self) -> Result<(), JournalError> {
         if !self.batch.is_empty() {
             let events = std::mem::take(&mut self.batch);
+            let people = self.people(&events);
             #[cfg(feature = "crash-points")]
             pass(CrashPoint::BeforeCommit);
-            self.write(&events).await?;
+            self.write(&events, &people).await?;
             #[cfg(feature = "crash-points")]
             pass(CrashPoint::AfterAppend);
+            self.listed = self.run.waits().iter().map(|open| open.wait).collect();
+            if !people.notices.is_empty() {
+                self.shared.notices.notify_one();
+            }
             self.log(&events);
             self.feed.publish(&events);
         }
@@ -43,16 +48,31 @@ impl Driver {
         Ok(())
     }
 
+    /// What people have to do with the batch: what the run waits for now, and whom webhooks tell of it.
+    fn people(&self, events: &[Arc<Stored>]) -> People {
+        let open = self.run.waits();
+        let changed = !open.iter().map(|open| open.wait).eq(self.listed.iter().copied());
+        let waits = changed.then(|| OpenWait::of(&self.run));
+        let notices = match &self.shared.webhooks {
+            None => Vec::new(),
+            Some(webhooks) => {
+                let opened = open.iter().any(|open| !self.listed.contains(&open.wait));
+                webhooks.notices(&self.run, opened, events)
+            }
+        };
+        People { waits, notices }
+    }
+
     /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
     /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
-    async fn write(&mut self, events: &[Arc<Stored>]) -> Result<(), JournalError> {
+    async fn write(&mut self, events: &[Arc<Stored>], people: &People) -> Result<(), JournalError> {
         let mut pause = RETRY.0;
         let mut uncertain = false;
         loop {
             if !self.period.lasts() {
                 return Err(missed());
             }
-            let (write, period) = (self.write_once(events), self.period.clone());
+            let (write, period) = (self.write_once(events, people), self.period.clone());
             let written = tokio::select! {
                 written = self.while_calls_go_on(write) => written,
                 () = period.over() => return Err(missed()),
@@ -102,23 +122,26 @@ impl Driver {
     fn write_once(
         &self,
         events: &[Arc<Stored>],
+        people: &People,
     ) -> impl Future<Output = Result<Lease, JournalError>> + Send + use<> {
         let journal = self.shared.journal.clone();
         let (run, state, lease) = (self.run.id().clone(), self.run.state(), self.lease);
         let (crew, thread) = (self.run.crew().clone(), self.run.started().thread.clone());
         let events = events.to_vec();
+        let people = people.clone();
         let requests: Vec<_> = self.requests.iter().map(|request| request.key().clone()).collect();
         let on_thread = self.on_thread();
         async move {
             match lease {
                 Some(lease) => {
-                    journal.append(Append { run, lease, state, events, requests, on_thread }).await?;
+                    journal.append(Append { run, lease, state, events, requests, on_thread, people }).await?;
                     Ok(lease)
                 }
                 None => {
                     let (crew, crew_hash) = (crew.name.clone(), crew.hash.clone());
                     let request = requests.into_iter().next();
-                    let new = NewRun { run, crew, crew_hash, thread, state, events, request, on_thread };
+                    let new =
+                        NewRun { run, crew, crew_hash, thread, state, events, request, on_thread, people };
                     journal.create(new).await
                 }
             }

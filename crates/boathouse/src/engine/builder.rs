@@ -11,6 +11,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::{Journal, JournalError, Retention};
 use crate::provider::Providers;
 use crate::tool::Tools;
+use crate::webhook::Webhooks;
 
 use super::shared::Recover;
 use super::{Engine, Inner, Shared};
@@ -27,6 +28,7 @@ pub struct EngineBuilder {
     recovery: Recovery,
     max_active_runs: usize,
     max_queued_runs: usize,
+    webhooks: Option<Webhooks>,
 }
 
 /// Which runs of the journal go on that nobody drives.
@@ -52,6 +54,7 @@ impl EngineBuilder {
             recovery: Recovery::default(),
             max_active_runs: 10_000,
             max_queued_runs: 100_000,
+            webhooks: None,
         }
     }
 
@@ -121,6 +124,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Who is told when a run waits for a person, and when it ends. Nobody, if nothing is said.
+    pub fn webhooks(mut self, webhooks: Webhooks) -> EngineBuilder {
+        self.webhooks = Some(webhooks);
+        self
+    }
+
     /// Makes the engine, in the caller's runtime. Runs in the journal that were not at rest go on, unless
     /// [`EngineBuilder::recovery`] says otherwise.
     pub async fn start(self) -> Result<Engine, JournalError> {
@@ -132,6 +141,7 @@ impl EngineBuilder {
             self.cancel_grace,
             self.disconnect_grace,
             (self.max_active_runs, self.max_queued_runs),
+            self.webhooks,
         );
         let engine = Engine { inner: Arc::new(Inner { shared: Arc::new(shared) }) };
         for crew in self.crews {

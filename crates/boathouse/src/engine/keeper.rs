@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boathouse_core::ids::RunId;
+use boathouse_core::ids::{RunId, Timestamp};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::clock::Clock;
 use crate::journal::{JournalError, Retention};
 
 use super::builder::Recovery;
@@ -16,6 +17,12 @@ use super::shared::{Recover, Shared};
 
 /// How often runs without a driver are looked for, where no lease says more.
 const SCAN: Duration = Duration::from_secs(5);
+
+/// How often expiries are looked for although none is known: another process may have left one.
+const EXPIRIES: Duration = Duration::from_secs(30);
+
+/// Runs that are woken at once.
+const WOKEN: usize = 500;
 
 /// How often old runs are looked for.
 const PRUNE: Duration = Duration::from_secs(30);
@@ -33,6 +40,12 @@ impl Shared {
     pub(super) fn keep(self: &Arc<Self>, retention: Option<Retention>, recovery: Recovery) {
         if recovery == Recovery::ByItself {
             self.spawn_keeper(self.clone().give_turns());
+            let shared = self.clone();
+            self.spawn_keeper(async move { shared.wake().await });
+        }
+        if let Some(webhooks) = self.webhooks.clone() {
+            let shared = self.clone();
+            self.spawn_keeper(async move { webhooks.deliver(&*shared.journal, &shared.notices).await });
         }
         if !self.journal.is_durable() {
             return;
@@ -104,6 +117,31 @@ impl Shared {
             self.look_at_queue().await;
             if let Err(error) = self.let_go_of_watched().await {
                 tracing::debug!(%error, "cannot look for queued runs that others have begun");
+            }
+        }
+    }
+
+    /// Wakes runs that rest when one of their approvals expires.
+    async fn wake(self: &Arc<Self>) {
+        let clock = Clock::new(Timestamp(0));
+        loop {
+            let now = clock.on_the_wall();
+            let pause = match self.journal.expiries(WOKEN).await {
+                Ok(expiries) => {
+                    let full = expiries.len() == WOKEN;
+                    let (due, later): (Vec<_>, Vec<_>) = expiries.into_iter().partition(|(at, _)| *at <= now);
+                    let next = later.first().map(|(at, _)| Duration::from_millis(at.millis_since(now)));
+                    due.into_iter().for_each(|(_, run)| self.recover_at(run, Recover::Again, now));
+                    next.unwrap_or(if full { BETWEEN_BATCHES } else { EXPIRIES }).min(EXPIRIES)
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "cannot look for approvals that expire");
+                    SCAN
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.expiring.notified() => {}
             }
         }
     }

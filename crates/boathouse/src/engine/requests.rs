@@ -98,12 +98,30 @@ impl Engine {
         answer: Answer,
         key: RequestKey,
     ) -> Result<Done, CommandError> {
+        self.command_once(run, Command::Answer { wait, answer }, key).await
+    }
+
+    /// A command, at most once per key.
+    pub(super) async fn command_once(
+        &self,
+        run: &RunId,
+        command: Command,
+        key: RequestKey,
+    ) -> Result<Done, CommandError> {
         let open = match self.known::<CommandError>(key.clone()).await? {
             Known::Done(done) => return Ok(done),
             Known::New(open) => open,
         };
-        self.command(run, Command::Answer { wait, answer }, Some(open)).await?;
-        Ok(self.done(&key, false).await?)
+        self.command(run, command, Some(open)).await?;
+        // A command that found everything as it wants it has written nothing, not even its key.
+        match self.shared().journal.request(&key.scope, &key.key).await? {
+            Some(kept) => Ok(Done { run: kept.run, seq: kept.seq, replayed: false }),
+            None => {
+                let row = self.shared().journal.run(run).await?;
+                let row = row.ok_or_else(|| CommandError::UnknownRun(run.clone()))?;
+                Ok(Done { run: run.clone(), seq: row.seq, replayed: false })
+            }
+        }
     }
 
     pub(super) async fn known<E: From<RequestError> + From<JournalError>>(

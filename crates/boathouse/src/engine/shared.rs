@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use boathouse_core::Run;
 use boathouse_core::crew::Crew;
 use boathouse_core::crew::check::Catalog;
-use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::ids::{RunId, Seq, Timestamp};
 use boathouse_core::run::event::Recorded;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,7 @@ use crate::journal::{Journal, JournalError, RequestKey, Turn};
 use crate::provider::Providers;
 use crate::settings::SharedSettings;
 use crate::tool::Tools;
+use crate::webhook::Webhooks;
 
 use super::period::Period;
 use super::requests::OpenRequest;
@@ -51,6 +52,12 @@ pub(crate) struct Shared {
     pub(crate) drivers: TaskTracker,
     /// Through which this process holds its runs.
     pub(crate) period: ArcSwap<Period>,
+    /// Fires when a run rests of which an approval expires.
+    pub(crate) expiring: Notify,
+    /// Who is told of what waits and what ends.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
+    /// Fires when there are notices to deliver.
+    pub(crate) notices: Notify,
     /// Owns what runs beside the drivers.
     pub(super) keepers: TaskTracker,
     pub(super) keepers_end: CancellationToken,
@@ -135,6 +142,7 @@ impl Shared {
         cancel_grace: Duration,
         disconnect_grace: Duration,
         (max_active, max_queued): (usize, usize),
+        webhooks: Option<Webhooks>,
     ) -> Shared {
         let period = Period::new(Instant::now(), journal.lease().map(keeper::lasts));
         Shared {
@@ -150,6 +158,9 @@ impl Shared {
             interrupt: CancellationToken::new(),
             drivers: TaskTracker::new(),
             period: ArcSwap::from_pointee(period),
+            expiring: Notify::new(),
+            webhooks: webhooks.map(Arc::new),
+            notices: Notify::new(),
             keepers: TaskTracker::new(),
             keepers_end: CancellationToken::new(),
             crews_gate: tokio::sync::Mutex::default(),
@@ -298,7 +309,8 @@ impl Shared {
         let Some(live) = table.live.get(run) else {
             let (feed, commands) = table.enter(run).ok_or(CommandError::ShuttingDown)?;
             drop(table);
-            self.take_over(run.clone(), feed, Waiting { asks: [ask].into(), commands }, None);
+            let waiting = Waiting { asks: [ask].into(), ..Waiting::new(commands) };
+            self.take_over(run.clone(), feed, waiting, None);
             return Ok(());
         };
         // The receiver lives as long as the entry.
@@ -308,13 +320,18 @@ impl Shared {
 
     /// Goes on with a run from its log. Nothing happens if it is being driven.
     pub(super) fn recover(self: &Arc<Self>, run: RunId, which: Recover) {
+        self.recover_at(run, which, Timestamp(0));
+    }
+
+    /// Goes on with a run from its log, whose clock shows at least the time given.
+    pub(super) fn recover_at(self: &Arc<Self>, run: RunId, which: Recover, not_before: Timestamp) {
         let entered = {
             let mut table = self.table();
             let given_up = which == Recover::Again && table.given_up.contains(&run);
             if given_up || table.live.contains_key(&run) { None } else { table.enter(&run) }
         };
         if let Some((feed, commands)) = entered {
-            self.take_over(run, feed, Waiting::new(commands), None);
+            self.take_over(run, feed, Waiting { not_before, ..Waiting::new(commands) }, None);
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::feed::Watch;
-use crate::journal::{JournalError, NewRun, OnThread, Stored, ThreadRow, Turn};
+use crate::journal::{JournalError, NewRun, OnThread, People, Stored, ThreadRow, Turn};
 
 use super::requests::{OpenRequest, RequestError};
 use super::shared::{Begun, NotBegun, Start};
@@ -324,6 +324,7 @@ impl Engine {
             events: vec![first.clone()],
             request: prepared.request.as_ref().map(|request| request.key().clone()),
             on_thread: Some(OnThread { thread: thread.clone(), turn, end: None }),
+            people: People::default(),
         };
         let feed = shared.feed_to_wait_on(&prepared.id, Seq(0)).ok_or(StartError::ShuttingDown)?;
         let watch = prepared.deltas.map(|deltas| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use boathouse_core::Run;
 use boathouse_core::crew::Crew;
-use boathouse_core::ids::{RunId, Seq};
+use boathouse_core::ids::{RunId, Seq, Timestamp};
 use boathouse_core::message::Message;
 use boathouse_core::run::admit::admit;
 use boathouse_core::run::event::{Event, Pinned};
@@ -29,6 +29,8 @@ const PAGE: usize = 500;
 pub(super) struct Waiting {
     pub(super) asks: VecDeque<Ask>,
     pub(super) commands: mpsc::UnboundedReceiver<Ask>,
+    /// It is not earlier than this: whoever wakes the run knows.
+    pub(super) not_before: Timestamp,
 }
 
 impl Shared {
@@ -58,9 +60,9 @@ impl Shared {
                 Ok((None, _)) => feed.close(),
                 Ok((Some((claimed, lease, turn)), begun)) => {
                     feed.skip_to(claimed.seq());
-                    let clock = Clock::new(claimed.last_at());
+                    let clock = Clock::new(claimed.last_at().max(waiting.not_before));
                     let taken_over = call::taken_over(&claimed);
-                    let Waiting { asks, commands } = waiting;
+                    let Waiting { asks, commands, .. } = waiting;
                     let mut driver = Driver::resume(
                         shared.clone(),
                         claimed,
@@ -192,7 +194,7 @@ impl Shared {
 impl Waiting {
     /// No command yet.
     pub(super) fn new(commands: mpsc::UnboundedReceiver<Ask>) -> Waiting {
-        Waiting { asks: VecDeque::new(), commands }
+        Waiting { asks: VecDeque::new(), commands, not_before: Timestamp(0) }
     }
 
     /// Answers the commands to a run that has ended.

@@ -10,6 +10,8 @@ use boathouse_core::run::event::{ForkedFrom, Outcome, RunState, WaitFor};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::journal::OpenWait;
+
 /// A run as people see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunView {
@@ -31,6 +33,8 @@ pub struct RunView {
     pub usage: Usage,
     /// What it waits for.
     pub waits: Vec<WaitView>,
+    /// Those of its waits that are tool calls to be decided about.
+    pub approvals: Vec<OpenWait>,
     /// The caller's own labels.
     pub metadata: BTreeMap<String, Value>,
     /// The run that it was forked from, if it was.
@@ -77,6 +81,7 @@ impl RunView {
             outcome: run.outcome().cloned(),
             usage: run.usage(),
             waits: waits.collect(),
+            approvals: OpenWait::of(run).into_iter().filter(|wait| wait.what.tool().is_some()).collect(),
             metadata: started.metadata.clone(),
             forked_from: started.forked_from.clone(),
             seq: run.seq(),

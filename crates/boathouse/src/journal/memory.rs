@@ -11,14 +11,17 @@ use boathouse_core::run::event::RunState;
 use bytes::Bytes;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, OnThread, REQUESTS_KEPT,
-    RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OnThread, OpenWait,
+    REQUESTS_KEPT, RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
+    follows, long_ago,
 };
 
 mod events;
+mod people;
 mod threads;
 
 use events::Events;
+use people::PeopleTables;
 use threads::{Asked, Threads};
 
 /// Ended runs that [`MemoryJournal::new`] keeps.
@@ -58,6 +61,7 @@ struct Kept {
     ended_bytes: usize,
     crews: HashMap<Arc<str>, KeptCrew>,
     threads: Threads,
+    people: PeopleTables,
     /// By scope and key.
     requests: HashMap<(String, String), DoneRequest>,
     /// Their keys, oldest first.
@@ -161,6 +165,7 @@ impl Kept {
 
     fn forget(&mut self, run: &RunId) -> Option<KeptRun> {
         let gone = self.runs.remove(run)?;
+        self.people.forget(run);
         self.by_time.remove(&(gone.row.created_at, run.clone()));
         if let Some(place) = gone.ended {
             self.ended.remove(&place);
@@ -235,6 +240,7 @@ impl Journal for MemoryJournal {
             let at = row.updated_at;
             let thread = asked.and_then(|asked| kept.threads.effect(&asked, at));
             kept.by_time.insert(place);
+            kept.people.keep(&new.run, new.people);
             kept.runs.insert(
                 new.run.clone(),
                 KeptRun { row, lease, events: Events::Live(new.events), ended: None, thread },
@@ -277,6 +283,7 @@ impl Journal for MemoryJournal {
             (run.row.seq, run.row.updated_at, run.row.state) = (seq, at, append.state);
             let settled = run.ended.is_some() == append.state.is_ended();
             kept.ended_bytes -= packed;
+            kept.people.keep(&append.run, append.people);
             for request in append.requests {
                 kept.keep_request(request, &append.run, seq, at);
             }
@@ -371,6 +378,29 @@ impl Journal for MemoryJournal {
 
     async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError> {
         self.open()?.threads.delete(thread)
+    }
+
+    async fn waits(&self, query: &WaitQuery) -> Result<Vec<OpenWait>, JournalError> {
+        Ok(self.open()?.people.waits(query))
+    }
+
+    async fn expiries(&self, limit: usize) -> Result<Vec<(Timestamp, RunId)>, JournalError> {
+        let kept = self.open()?;
+        let paused = |run: &RunId| kept.runs.get(run).is_some_and(|kept| kept.row.state == RunState::Paused);
+        Ok(kept.people.expiries().filter(|(_, run)| paused(run)).take(limit).cloned().collect())
+    }
+
+    async fn outbox(&self, except: &[&str], limit: usize) -> Result<Vec<Notice>, JournalError> {
+        Ok(self.open()?.people.outbox(except, limit))
+    }
+
+    async fn settle_notice(&self, id: &str, again: Option<Timestamp>) -> Result<(), JournalError> {
+        self.open()?.people.settle_notice(id, again);
+        Ok(())
+    }
+
+    async fn trim_outbox(&self, keep: usize) -> Result<usize, JournalError> {
+        Ok(self.open()?.people.trim_outbox(keep))
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {

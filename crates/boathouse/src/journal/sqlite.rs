@@ -8,6 +8,7 @@ mod batch;
 mod blobs;
 mod chores;
 mod lock;
+mod people;
 mod recent;
 mod schema;
 mod threads;
@@ -27,8 +28,8 @@ use sqlx::{QueryBuilder, Row};
 use tokio::sync::oneshot;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, REQUESTS_KEPT, Retention,
-    RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait,
+    REQUESTS_KEPT, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows, long_ago,
 };
 use blobs::Whole;
 use chores::{Chore, free, now};
@@ -286,6 +287,35 @@ impl Journal for SqliteJournal {
     async fn delete_thread(&self, thread: &ThreadId) -> Result<bool, JournalError> {
         let change = ThreadChange::Delete(thread.clone());
         self.write(|done| Write::Thread { change, done }).await
+    }
+
+    async fn waits(&self, query: &WaitQuery) -> Result<Vec<OpenWait>, JournalError> {
+        people::waits(self.readers()?, query).await
+    }
+
+    async fn expiries(&self, limit: usize) -> Result<Vec<(Timestamp, RunId)>, JournalError> {
+        people::expiries(self.readers()?, &self.process, limit).await
+    }
+
+    async fn outbox(&self, except: &[&str], limit: usize) -> Result<Vec<Notice>, JournalError> {
+        people::outbox(self.readers()?, &self.process, except, limit).await
+    }
+
+    async fn settle_notice(&self, id: &str, again: Option<Timestamp>) -> Result<(), JournalError> {
+        self.chore(Chore::SettleNotice { id: id.to_owned(), again }).await
+    }
+
+    async fn trim_outbox(&self, keep: usize) -> Result<usize, JournalError> {
+        let row = sqlx::query("SELECT count(*) FROM outbox")
+            .fetch_one(self.readers()?)
+            .await
+            .map_err(schema::error)?;
+        let kept = usize::try_from(row.try_get::<i64, _>(0).map_err(schema::error)?).unwrap_or(0);
+        let many = kept.saturating_sub(keep);
+        if many > 0 {
+            self.chore(Chore::TrimOutbox { keep: to_limit(keep) }).await?;
+        }
+        Ok(many)
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool, JournalError> {

@@ -25,9 +25,11 @@ use super::ProviderError;
 
 mod connect;
 mod origin;
+mod reach;
 
 use connect::Stream;
 pub(crate) use origin::Origin;
+pub(crate) use reach::Reach;
 
 /// Connections that are parked at most.
 const MAX_PARKED: usize = 32;
@@ -61,6 +63,7 @@ impl Default for Timeouts {
 pub(crate) struct Client {
     origin: Origin,
     timeouts: Timeouts,
+    reach: Reach,
     parked: Mutex<Vec<Parked>>,
 }
 
@@ -91,7 +94,12 @@ pub(crate) struct Exchange<'a> {
 
 impl Client {
     pub(crate) fn new(origin: Origin, timeouts: Timeouts) -> Client {
-        Client { origin, timeouts, parked: Mutex::new(Vec::new()) }
+        Client::reaching(Reach::Anywhere, origin, timeouts)
+    }
+
+    /// One that connects only to addresses within its reach.
+    pub(crate) fn reaching(reach: Reach, origin: Origin, timeouts: Timeouts) -> Client {
+        Client { origin, timeouts, reach, parked: Mutex::new(Vec::new()) }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -133,7 +141,7 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, ProviderError> {
         let opened = tokio::time::timeout(self.timeouts.connect, async {
-            let stream = connect::open(&self.origin).await?;
+            let stream = connect::open(&self.origin, self.reach).await?;
             http1::Builder::new()
                 .max_buf_size(256 * 1024)
                 .handshake(TokioIo::new(stream))

@@ -39,10 +39,31 @@ impl Arguments {
 
     /// Checks the arguments of a call; the error lists each violation with its path, for the model.
     pub(crate) fn check(&self, tool: &str, arguments: &Value) -> Result<(), String> {
-        let mut violations = self.0.iter_errors(arguments);
-        let Some(first) = violations.next() else { return Ok(()) };
-        let mut text =
-            format!("the call was not made: the arguments of `{tool}` do not fit its schema. Correct these:");
+        match Violations::of(&self.0, arguments, "(arguments)") {
+            None => Ok(()),
+            Some(found) => Err(format!(
+                "the call was not made: the arguments of `{tool}` do not fit its schema. Correct these:{}",
+                found.list
+            )),
+        }
+    }
+}
+
+/// Where a value does not fit its schema.
+#[derive(Debug)]
+pub(crate) struct Violations {
+    /// The first place, as a JSON pointer; empty for the whole value.
+    pub(crate) first: String,
+    /// A line for each of them, each after a line break.
+    pub(crate) list: String,
+}
+
+impl Violations {
+    /// What does not fit; `whole` is what the value itself is called. `None` if all does.
+    pub(crate) fn of(schema: &Validator, value: &Value, whole: &str) -> Option<Violations> {
+        let mut violations = schema.iter_errors(value);
+        let first = violations.next()?;
+        let mut found = Violations { first: first.instance_path().as_str().to_owned(), list: String::new() };
         let mut more = 0;
         for (at, violation) in std::iter::once(first).chain(violations).enumerate() {
             if at >= LISTED {
@@ -50,18 +71,18 @@ impl Arguments {
                 continue;
             }
             let path = violation.instance_path().as_str();
-            let path = if path.is_empty() { "(arguments)" } else { path };
+            let path = if path.is_empty() { whole } else { path };
             let what = violation.to_string();
             let (kept, dots) = match cut(&what, VIOLATION_BYTES) {
                 kept if kept.len() < what.len() => (kept, "..."),
                 kept => (kept, ""),
             };
-            let _ = write!(text, "\n- {path}: {kept}{dots}");
+            let _ = write!(found.list, "\n- {path}: {kept}{dots}");
         }
         if more > 0 {
-            let _ = write!(text, "\n- and {more} more");
+            let _ = write!(found.list, "\n- and {more} more");
         }
-        Err(text)
+        Some(found)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use boathouse_core::crew::{Effect, OnUnknown, ToolSpec};
+use boathouse_core::crew::{Approval, Effect, OnUnknown, ToolSpec};
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -88,6 +88,11 @@ impl FunctionTool {
     /// What happens when the outcome of a `once` call is not known. `ask` if nothing is said.
     pub fn on_unknown(self, on_unknown: OnUnknown) -> Self {
         self.change(|spec| spec.on_unknown = on_unknown)
+    }
+
+    /// Which calls a person must approve. None if nothing is said.
+    pub fn approval(self, approval: Approval) -> Self {
+        self.change(|spec| spec.approval = approval)
     }
 
     /// How long one attempt may take, in whole milliseconds. The crew's timeout if nothing is said.

@@ -19,7 +19,13 @@ use sqlx::sqlite::SqliteConnection;
 use super::support::*;
 
 /// Puts the first `events` of a log into the world's journal, as a crash after them would leave it.
-async fn crashed_after(world: &World, run: &RunId, log: &[Recorded], crew: &Engine, state: RunState) {
+pub(super) async fn crashed_after(
+    world: &World,
+    run: &RunId,
+    log: &[Recorded],
+    crew: &Engine,
+    state: RunState,
+) {
     let served = crew.crews()[0].clone();
     let journal = world.sqlite().await;
     let source = serde_json::to_string(&served.source).expect("a source is JSON");
@@ -33,6 +39,7 @@ async fn crashed_after(world: &World, run: &RunId, log: &[Recorded], crew: &Engi
         events: log.iter().cloned().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
         request: None,
         on_thread: None,
+        people: Default::default(),
     };
     journal.create(new).await.expect("the journal works");
     journal.close().await;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use boathouse::core::ids::{RunId, Seq, ThreadId};
+use boathouse::core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse::core::run::event::{Event, Outcome};
 use boathouse::engine::{StartError, StartRun, WhenBusy};
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::journal::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Retention, RunQuery, RunRow,
-    Stored, ThreadQuery, ThreadRow,
+    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait, Retention,
+    RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
 };
 use bytes::Bytes;
 
@@ -80,6 +80,26 @@ impl Journal for Failing {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
         self.inner.runs(query).await
+    }
+
+    async fn waits(&self, query: &WaitQuery) -> Result<Vec<OpenWait>, JournalError> {
+        self.inner.waits(query).await
+    }
+
+    async fn expiries(&self, limit: usize) -> Result<Vec<(Timestamp, RunId)>, JournalError> {
+        self.inner.expiries(limit).await
+    }
+
+    async fn outbox(&self, except: &[&str], limit: usize) -> Result<Vec<Notice>, JournalError> {
+        self.inner.outbox(except, limit).await
+    }
+
+    async fn settle_notice(&self, id: &str, again: Option<Timestamp>) -> Result<(), JournalError> {
+        self.inner.settle_notice(id, again).await
+    }
+
+    async fn trim_outbox(&self, keep: usize) -> Result<usize, JournalError> {
+        self.inner.trim_outbox(keep).await
     }
 
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse::core::crew::check::Catalog;
-use boathouse::core::crew::{Crew, Effect, Source};
+use boathouse::core::crew::{Approval, Crew, Effect, Source};
 use boathouse::core::ids::{RunId, Seq, WaitId};
 use boathouse::core::message::Reply;
+use boathouse::core::run::approval::ApprovalDecision;
 use boathouse::core::run::event::{Answer, Event, Outcome, Recorded, RunState, WaitFor};
 use boathouse::core::run::request::ModelRequest;
 use boathouse::crew_dir;
@@ -108,7 +109,7 @@ struct What {
     what: String,
 }
 
-/// `look` (read), `put` (idempotent) and `send` (once). Each made call is told to `made`.
+/// `look` (read), `put` (idempotent), `send` (once) and `pay` (once, with approval). Each made call is told to `made`.
 pub fn tools(made: mpsc::UnboundedSender<String>) -> Tools {
     let mut tools = Tools::new();
     for (name, effect) in [("look", Effect::Read), ("put", Effect::Idempotent), ("send", Effect::Once)] {
@@ -122,7 +123,14 @@ pub fn tools(made: mpsc::UnboundedSender<String>) -> Tools {
         });
         tools = tools.with(tool.effect(effect)).expect("the name is free");
     }
-    tools
+    let pay = function("pay", "For tests", move |what: What, cx| {
+        let made = made.clone();
+        async move {
+            made.send(format!("pay {} {}", what.what, cx.idempotency_key)).expect("somebody listens");
+            Ok(format!("paid {}", what.what))
+        }
+    });
+    tools.with(pay.approval(Approval::Always)).expect("the name is free")
 }
 
 /// A world that outlives engines: a folder, and what tools did.
@@ -213,10 +221,20 @@ pub async fn finish(engine: &Engine, run: &RunId) -> RunView {
             continue;
         };
         let answer = match &open.what {
-            WaitFor::Answer {} => Answer::Text { text: "the second".to_owned() },
+            WaitFor::Answer { .. } => Answer::Text { text: "the second".to_owned() },
             WaitFor::UnknownOutcome { tool, arguments, .. } => {
                 let what = arguments["what"].as_str().expect("the tools here take `what`");
-                Answer::Done { output: format!("{tool} of {what}") }
+                Answer::Done { output: format!("{} {what}", if tool == "pay" { "paid" } else { "send of" }) }
+            }
+            WaitFor::Approval { arguments, .. } => {
+                let answer = match arguments["what"].as_str() {
+                    Some("too much") => Answer::Reject { reason: Some("too much".to_owned()) },
+                    _ => Answer::Approve {},
+                };
+                let digest = open.what.digest();
+                let decision = ApprovalDecision { wait: open.wait, answer, digest, by: None };
+                engine.decide(run, vec![decision]).await.expect("it waits");
+                continue;
             }
         };
         answer_it(engine, run, open.wait, answer).await;
@@ -249,6 +267,16 @@ pub fn end(log: &[Recorded]) -> (Outcome, Vec<String>) {
     said.sort();
     said.dedup();
     (outcome.expect("the run has ended"), said)
+}
+
+/// Looks again and again, until it is so. What is looked for happens by itself.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// Reads a watch to its end: the types of its events, and the text of its deltas.

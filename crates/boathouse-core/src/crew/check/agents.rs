@@ -185,6 +185,7 @@ impl<'a> Check<'a> {
             tools: self.agent_tools(view, shelf),
             signals: Vec::new(),
             wait_for_signal: false,
+            answer_schema: None,
             terminal: view.flag("is_terminal").is_some_and(|said| said.value),
             default_route: None,
             handoff_targets,

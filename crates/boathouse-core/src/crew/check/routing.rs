@@ -182,6 +182,13 @@ impl<'a> Check<'a> {
                 let hint = Some("remove `auto_route` or `wait_for_signal`".to_owned());
                 self.problems.warn(said.at, Code::ConflictingBehaviors, message, hint);
             }
+            agent.answer_schema = behavior.json("answer_schema").map(serde_json::Value::Object);
+            if let (Some(at), false) = (behavior.key("answer_schema"), agent.wait_for_signal) {
+                let message =
+                    format!("`answer_schema` does nothing: `{}` never waits for an answer", name.value);
+                let hint = Some("write `wait_for_signal: true` beside it".to_owned());
+                self.problems.warn(at, Code::NoEffect, message, hint);
+            }
             let Some(terminal) = behavior.flag("is_terminal") else { continue };
             let own = roster[ix.0].view.flag("is_terminal");
             if own.is_some_and(|own| own.value != terminal.value) {

@@ -15,6 +15,7 @@ use crate::crew::{
 
 use super::{Check, is_identifier};
 
+mod approval;
 mod command;
 
 /// Names under which crews written for the Go system expect a tool that runs what a model writes, ends processes of
@@ -235,6 +236,8 @@ impl<'a> Check<'a> {
                 Some("rerun") => OnUnknown::Rerun,
                 _ => OnUnknown::Ask,
             },
+            approval: self.approval(view, &parameters),
+            approval_timeout_ms: view.millis("approval_timeout_seconds"),
             timeout_ms: view.millis("timeout_seconds"),
             retries,
             max_output_bytes: view.setting("max_output_bytes").unwrap_or(DEFAULT_OUTPUT_BYTES),

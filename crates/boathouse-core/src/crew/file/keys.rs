@@ -155,6 +155,11 @@ pub static SETTINGS: Table = Table {
         seconds("parallel_timeout_seconds", "60", "active time of a parallel group that sets none"),
         seconds("tool_execution_timeout_seconds", "30", "time of one attempt of a tool that sets none"),
         count("tool_concurrency", 1000, "8", "tool calls of one reply that run at once"),
+        seconds(
+            "approval_timeout_seconds",
+            "for ever",
+            "how long an approval is waited for, by the clock on the wall; a call that was not approved by then counts as rejected",
+        ),
         count("model_attempts", 100, "3", "attempts on one model before the next one is asked"),
         count("retry_backoff_min_millis", 3_600_000, "100", "the shortest pause between attempts"),
         seconds("retry_backoff_max_seconds", "5", "the longest pause between attempts"),
@@ -325,6 +330,13 @@ pub static BEHAVIOR: Table = Table {
             "a reply without a signal goes to a person, whose answer goes to this agent",
         )
         .or("false"),
+        acts(
+            "answer_schema",
+            Kind::Json,
+            "what that person may answer: an answer that does not fit is refused, with the place that is wrong",
+        )
+        .takes("JSON Schema")
+        .or("any text"),
         acts(
             "is_terminal",
             Kind::Flag,

@@ -108,6 +108,8 @@ codes! {
     NoEffectInGroup = "no_effect_in_group",
     /// A template that cannot be read.
     BadTemplate = "bad_template",
+    /// An expression that cannot be read, or that asks for what is not there.
+    BadExpression = "bad_expression",
     /// A signal without a text.
     EmptySignal = "empty_signal",
     /// A signal that an agent has twice.

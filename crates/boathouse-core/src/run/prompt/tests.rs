@@ -28,6 +28,7 @@ fn agent(id: &str, name: &str) -> Agent {
         tools: Vec::new(),
         signals: Vec::new(),
         wait_for_signal: false,
+        answer_schema: None,
         terminal: false,
         default_route: None,
         handoff_targets: Vec::new(),

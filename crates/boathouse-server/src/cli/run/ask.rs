@@ -2,10 +2,12 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
+use boathouse::core::run::event::Answer;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::cli::exit::Failure;
-use crate::cli::paint::{BOLD, DIM};
+use crate::cli::paint::{self, BOLD, DIM, clean};
 
 /// Input that is read from stdin may be so long: 1 MiB.
 const MOST_INPUT: u64 = 1024 * 1024;
@@ -32,6 +34,44 @@ pub(crate) async fn input() -> Result<String, Failure> {
         Ok(Err(error)) => Err(cannot_read(&error)),
         Err(error) => Err(Failure::new(format!("cannot read stdin: {error}"))),
     }
+}
+
+/// What a person at the terminal decides about a call, which is shown as it would be made; `None` where nobody sits
+/// there, or at the end of stdin.
+pub(crate) async fn approval(tool: &str, arguments: &Value) -> Result<Option<Answer>, Failure> {
+    if !at_terminal() {
+        return Ok(None);
+    }
+    let shown = serde_json::to_string_pretty(arguments).unwrap_or_default();
+    paint::note(format!("{BOLD}{}{BOLD:#} would be called with\n{}", clean(tool), clean(&shown)));
+    loop {
+        let asked = "Make this call? (y)es, (e)dit the arguments, (n)o, (r)espond in its place";
+        let Some(choice) = line(asked).await? else { return Ok(None) };
+        match choice.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(Some(Answer::Approve {})),
+            "n" | "no" => {
+                let reason = line("Why not? The agent is told").await?;
+                return Ok(reason.map(|reason| Answer::Reject { reason: not_blank(reason) }));
+            }
+            "r" | "respond" => {
+                let output = line("What is its result?").await?;
+                return Ok(output.map(|output| Answer::Respond { output }));
+            }
+            "e" | "edit" => {
+                let Some(text) = line("The arguments, as one line of JSON").await? else { return Ok(None) };
+                match serde_json::from_str(&text) {
+                    Ok(arguments @ Value::Object(_)) => return Ok(Some(Answer::edit(arguments))),
+                    Ok(_) => paint::warn("the arguments must be one JSON object"),
+                    Err(error) => paint::warn(format!("this is not JSON: {error}")),
+                }
+            }
+            _ => paint::note("write y, e, n or r"),
+        }
+    }
+}
+
+fn not_blank(text: String) -> Option<String> {
+    if text.trim().is_empty() { None } else { Some(text) }
 }
 
 /// One line, without its end; `None` at the end of stdin. Asks only at a terminal.

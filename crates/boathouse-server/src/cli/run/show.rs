@@ -108,11 +108,11 @@ impl Show {
     pub(crate) fn question(&mut self, wait: &WaitView) -> io::Result<()> {
         self.close_line()?;
         match &self.to {
-            To::Output(_) => {
+            To::Output(_) if !wait.question.is_empty() => {
                 paint::note(format!("{}: {}", agent_name(&self.crew, &wait.agent), wait.question));
             }
             // The transcript has shown it; JSON has it in the events.
-            To::Transcript(_) | To::Json(_) => {}
+            To::Transcript(_) | To::Json(_) | To::Output(_) => {}
         }
         Ok(())
     }
@@ -128,6 +128,10 @@ impl Show {
                 Answer::Rerun {} => "rerun",
                 Answer::Done { .. } => "done",
                 Answer::Fail {} => "fail",
+                Answer::Approve {} => "approved",
+                Answer::Edit { .. } => "approved with other arguments",
+                Answer::Reject { .. } => "rejected",
+                Answer::Respond { .. } => "answered in its place",
             }),
             To::Json(_) | To::Output(_) => Ok(()),
         }

@@ -11,9 +11,10 @@ use anstyle::{AnsiColor, Style};
 use boathouse::core::crew::Crew;
 use boathouse::core::ids::{AgentId, BranchId, CallId, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult, Usage};
+use boathouse::core::run::approval::ANONYMOUS;
 use boathouse::core::run::event::{
-    BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer, Via,
-    WaitFor,
+    Answer, BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer,
+    Via, WaitFor,
 };
 use serde_json::Value;
 
@@ -193,7 +194,12 @@ impl<W: Write> Transcript<W> {
                 let group = clean(group);
                 self.line(&format!("{DIM}⇇ {group}: {completed} of {of} completed{missing}{DIM:#}"))?;
             }
-            Event::WaitOpened { what: WaitFor::Answer {}, .. } | Event::Answered { .. } => {}
+            Event::WaitOpened { what: WaitFor::Answer { .. }, .. } => {}
+            Event::Answered { answer, by, .. } => self.decided(answer, by.as_deref())?,
+            Event::WaitOpened { what: WaitFor::Approval { call, .. }, .. } => {
+                let call = self.call_text(*call);
+                self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}waits for approval{DIM:#}"))?;
+            }
             Event::WaitOpened { what: WaitFor::UnknownOutcome { call, end, .. }, .. } => {
                 let call = self.call_text(*call);
                 self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
@@ -213,6 +219,7 @@ impl<W: Write> Transcript<W> {
             Event::CancelRequested { .. } => self.remark("cancelling")?,
             Event::TimedOut { timer: Timer::Run } => self.remark("the run is out of time")?,
             Event::TimedOut { timer: Timer::Group(_) } => self.remark("the group is out of time")?,
+            Event::TimedOut { timer: Timer::Wait(_) } => self.remark("an approval expired")?,
             Event::RunEnded { outcome, usage } => self.ended(outcome, *usage, recorded.at)?,
         }
         self.draw_status()
@@ -256,6 +263,20 @@ impl<W: Write> Transcript<W> {
     pub(crate) fn answer(&mut self, text: &str) -> io::Result<()> {
         self.line(&format!("{BOLD}›{BOLD:#} {}", clean(text)))?;
         self.out.flush()
+    }
+
+    /// What a person decided about a call. Answers to questions were typed here, or come as messages.
+    fn decided(&mut self, answer: &Answer, by: Option<&str>) -> io::Result<()> {
+        let what = match answer {
+            Answer::Approve {} => "approved".to_owned(),
+            Answer::Edit { arguments, .. } => format!("approved with other arguments: {arguments}"),
+            Answer::Reject { reason: Some(reason) } => format!("rejected: {reason}"),
+            Answer::Reject { reason: None } => "rejected".to_owned(),
+            Answer::Respond { .. } => "answered in the tool's place".to_owned(),
+            Answer::Text { .. } | Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {} => return Ok(()),
+        };
+        let by = by.filter(|by| *by != ANONYMOUS).map_or_else(String::new, |by| format!(" by {by}"));
+        self.line(&format!("  {DIM}{}{DIM:#}", clean(&format!("{what}{by}"))))
     }
 
     fn replied(&mut self, call: CallId, agent: &AgentId, text: &str) -> io::Result<()> {

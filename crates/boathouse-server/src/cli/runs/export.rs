@@ -95,6 +95,9 @@ pub(super) fn markdown(log: &LogFile) -> String {
             Event::WaitOpened { what: WaitFor::UnknownOutcome { call, tool, .. }, .. } => {
                 write!(page, "\nNobody knows whether call {call} of `{tool}` happened.\n")
             }
+            Event::WaitOpened { what: WaitFor::Approval { call, tool, .. }, .. } => {
+                write!(page, "\nCall {call} of `{tool}` waits for approval.\n")
+            }
             Event::Answered { answer, .. } => match answer {
                 Answer::Text { text } => write!(page, "\n## User\n\n{text}\n"),
                 Answer::Rerun {} => write!(page, "\nA person had the call made again.\n"),
@@ -102,6 +105,19 @@ pub(super) fn markdown(log: &LogFile) -> String {
                     write!(page, "\nA person said that it was done:\n\n{}\n", fenced(output))
                 }
                 Answer::Fail {} => write!(page, "\nA person had the call count as failed.\n"),
+                Answer::Approve {} => write!(page, "\nA person approved the call.\n"),
+                Answer::Edit { arguments, .. } => {
+                    write!(
+                        page,
+                        "\nA person approved the call with other arguments:\n\n{}\n",
+                        fenced(&arguments.to_string())
+                    )
+                }
+                Answer::Reject { reason: Some(reason) } => {
+                    write!(page, "\nA person rejected the call:\n\n{}\n", fenced(reason))
+                }
+                Answer::Reject { reason: None } => write!(page, "\nA person rejected the call.\n"),
+                Answer::Respond { .. } => write!(page, "\nA person answered in the tool's place.\n"),
             },
             Event::RunEnded { outcome, .. } => {
                 let end = match outcome {

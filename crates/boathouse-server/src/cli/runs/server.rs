@@ -75,7 +75,34 @@ impl Server {
         wait: Option<WaitId>,
         answer: &Answer,
     ) -> Result<Value, Failure> {
-        self.ask("POST", &format!("/v1/runs/{run}/answer"), Some(answer_json(wait, answer))).await
+        let decision = match answer {
+            Answer::Text { .. } | Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {} => {
+                let body = answer_json(wait, answer);
+                return self.ask("POST", &format!("/v1/runs/{run}/answer"), Some(body)).await;
+            }
+            Answer::Approve {} => json!({"decision": "approve"}),
+            Answer::Edit { arguments, .. } => json!({"decision": "edit", "arguments": arguments}),
+            Answer::Reject { reason } => json!({"decision": "reject", "reason": reason}),
+            Answer::Respond { output } => json!({"decision": "respond", "result": output}),
+        };
+        let approval = match wait {
+            Some(wait) => json!(wait),
+            None => self.only_approval(run).await?,
+        };
+        let mut body = decision;
+        body["approval"] = approval;
+        self.ask("POST", &format!("/v1/runs/{run}/approvals"), Some(body)).await
+    }
+
+    /// The approval that is meant where none is named.
+    async fn only_approval(&self, run: &RunId) -> Result<Value, Failure> {
+        let view = self.ask("GET", &format!("/v1/runs/{run}"), None).await?;
+        match view["approvals"].as_array().map(Vec::as_slice) {
+            Some([only]) => Ok(only["approval"].clone()),
+            Some([]) | None => Err(Failure::new(format!("run {run} waits for no approval"))),
+            Some(_) => Err(Failure::usage(format!("run {run} waits for several approvals"))
+                .hint("say which one with `--to`; `boathouse runs show RUN` lists them")),
+        }
     }
 
     pub(crate) async fn fork(&self, run: &RunId, from: ForkPoint, edits: &Edits) -> Result<Value, Failure> {
@@ -172,6 +199,9 @@ fn answer_json(wait: Option<WaitId>, answer: &Answer) -> Value {
         Answer::Rerun {} => json!({"rerun": true}),
         Answer::Done { output } => json!({"done": output}),
         Answer::Fail {} => json!({"fail": true}),
+        Answer::Approve {} | Answer::Edit { .. } | Answer::Reject { .. } | Answer::Respond { .. } => {
+            json!({})
+        }
     };
     if let Some(wait) = wait {
         body["wait"] = json!(wait);

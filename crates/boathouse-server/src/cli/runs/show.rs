@@ -70,12 +70,15 @@ fn transcript(log: &LogFile, crew: &Arc<Crew>) -> io::Result<()> {
                 }
                 transcript.answer(&started.input)?;
             }
-            Event::Answered { answer, .. } => transcript.answer(match answer {
-                Answer::Text { text } => text,
-                Answer::Rerun {} => "rerun",
-                Answer::Done { output } => output,
-                Answer::Fail {} => "fail",
-            })?,
+            Event::Answered { answer, .. } => match answer {
+                Answer::Text { text } => transcript.answer(text)?,
+                Answer::Rerun {} => transcript.answer("rerun")?,
+                Answer::Done { output } => transcript.answer(output)?,
+                Answer::Fail {} => transcript.answer("fail")?,
+                // The transcript tells of decisions.
+                Answer::Approve {} | Answer::Edit { .. } | Answer::Reject { .. } | Answer::Respond { .. } => {
+                }
+            },
             _ => {}
         }
         transcript.event(&stored.recorded)?;
@@ -98,7 +101,11 @@ fn rest(view: &RunView, crew: &Crew) -> io::Result<()> {
 fn wait(out: &mut impl Write, view: &RunView, open: &WaitView, crew: &Crew) -> io::Result<()> {
     let who = agent_name(crew, &open.agent);
     let (what, how) = match &open.what {
-        WaitFor::Answer {} => (format!("{who} waits for an answer"), "\"...\""),
+        WaitFor::Approval { tool, arguments, .. } => (
+            format!("{who} asks to call {tool} with {arguments}"),
+            "--approve|--edit JSON|--reject REASON|--respond RESULT",
+        ),
+        WaitFor::Answer { .. } => (format!("{who} waits for an answer"), "\"...\""),
         WaitFor::UnknownOutcome { tool, arguments, .. } => (
             format!("nobody knows whether {tool} {arguments} of {who} happened"),
             "--rerun|--done OUTPUT|--fail",

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use boathouse::core::crew::Crew;
-use boathouse::core::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp};
+use boathouse::core::ids::{AgentId, BranchId, CallId, RunId, Seq, Timestamp, WaitId};
 use boathouse::core::message::{ResultStatus, ToolResult};
-use boathouse::core::run::event::{BranchEnd, CallKind, Event, Outcome, PlannedCall, Purpose, Recorded};
+use boathouse::core::run::event::{
+    BranchEnd, CallKind, Event, Outcome, PlannedCall, Purpose, Recorded, Timer, WaitFor,
+};
 use bytes::BytesMut;
 use serde_json::Value;
 
@@ -26,6 +28,18 @@ pub struct Translator {
     rounds: BTreeMap<BranchId, Round>,
     /// The last parallel group failed as a whole, and nothing has happened since.
     group_failed: bool,
+    /// Calls that wait for a person. Other calls may still be at work: clients leave at a pause, so that is told when
+    /// the run rests.
+    proposed: BTreeMap<WaitId, Proposed>,
+    last: (Seq, Timestamp),
+}
+
+/// A call that waits for a person.
+#[derive(Debug)]
+struct Proposed {
+    branch: BranchId,
+    agent: AgentId,
+    content: String,
 }
 
 /// The tool calls of one reply, of which some have not been told yet.
@@ -77,6 +91,22 @@ impl Translator {
             agents: BTreeMap::new(),
             rounds: BTreeMap::new(),
             group_failed: false,
+            proposed: BTreeMap::new(),
+            last: (Seq(0), Timestamp(0)),
+        }
+    }
+
+    /// Writes what is said when the run rests: for which calls it waits.
+    pub fn rest(&mut self, out: &mut BytesMut) {
+        let (seq, at) = self.last;
+        if seq <= self.seen {
+            return;
+        }
+        for (wait, proposed) in &self.proposed {
+            let mut event = GoEvent::new("pause", self.name_of(&proposed.agent), proposed.content.as_str());
+            event.more = Some(("wait", wait.0.into()));
+            let _ = writeln!(out, "id: {}/{seq}", self.run);
+            self.frame(&event, at, out);
         }
     }
 
@@ -84,6 +114,7 @@ impl Translator {
     ///
     /// Each carries as id the place to go on from: the last one its own, those before it the place before.
     pub fn write(&mut self, recorded: &Recorded, out: &mut BytesMut) {
+        self.last = (recorded.seq, recorded.at);
         let events = self.translate(&recorded.event);
         if recorded.seq <= self.seen {
             return;
@@ -152,6 +183,7 @@ impl Translator {
             Event::Forked { branches, .. } => self.agents.extend(branches.iter().cloned()),
             Event::BranchEnded { branch, end } => {
                 self.close_round(*branch, &mut out);
+                self.proposed.retain(|_, proposed| proposed.branch != *branch);
                 let why = match end {
                     BranchEnd::Failed { error } => Cow::from(error),
                     BranchEnd::LimitReached { limit } => Cow::from(format!("limit reached: {limit}")),
@@ -168,14 +200,30 @@ impl Translator {
                     out.push(GoEvent::system("warning", content));
                 }
             }
-            Event::WaitOpened { wait, agent, .. } => {
+            Event::WaitOpened { wait, branch, agent, what: WaitFor::Approval { tool, .. } } => {
+                let content = format!("[PAUSE:{agent}] Waiting for approval of {tool}");
+                let proposed = Proposed { branch: *branch, agent: agent.clone(), content };
+                self.proposed.insert(*wait, proposed);
+            }
+            Event::WaitOpened { wait, branch, agent, what: WaitFor::UnknownOutcome { .. } } => {
+                let content = format!("[PAUSE:{agent}] Waiting for user input");
+                let proposed = Proposed { branch: *branch, agent: agent.clone(), content };
+                self.proposed.insert(*wait, proposed);
+            }
+            Event::Answered { wait, .. } | Event::TimedOut { timer: Timer::Wait(wait) } => {
+                self.proposed.remove(wait);
+            }
+            Event::WaitOpened { wait, agent, what: WaitFor::Answer { .. }, .. } => {
                 let content = format!("[PAUSE:{agent}] Waiting for user input");
                 let mut event = GoEvent::new("pause", self.name_of(agent), content);
                 event.more = Some(("wait", wait.0.into()));
                 out.push(event);
             }
             Event::Paused {} => out.push(GoEvent::system("pause", "[PAUSE:] Paused by an operator")),
-            Event::RunEnded { outcome, .. } => self.end(outcome, &mut out),
+            Event::RunEnded { outcome, .. } => {
+                self.proposed.clear();
+                self.end(outcome, &mut out);
+            }
             Event::Begun { .. }
             | Event::TakenOver { .. }
             | Event::CallStarted { kind: CallKind::Tool { .. }, .. }
@@ -184,14 +232,13 @@ impl Translator {
             | Event::CallStopped { .. }
             | Event::HandedOff { .. }
             | Event::GroupClosing { .. }
-            | Event::Answered { .. }
             | Event::HistoryOutgrown { .. }
             | Event::Summarized { .. }
             | Event::HistoryTrimmed { .. }
             | Event::PauseRequested {}
             | Event::Resumed {}
             | Event::CancelRequested { .. }
-            | Event::TimedOut { .. } => {}
+            | Event::TimedOut { timer: Timer::Run | Timer::Group(_) } => {}
         }
         out
     }

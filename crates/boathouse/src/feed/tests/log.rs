@@ -21,7 +21,15 @@ impl Log {
         let (run, state, events) = (RunId::from("r"), RunState::Running, events.to_vec());
         let mut held = self.lease.lock().unwrap();
         if let Some(lease) = *held {
-            let append = Append { run, lease, state, events, requests: Vec::new(), on_thread: None };
+            let append = Append {
+                run,
+                lease,
+                state,
+                events,
+                requests: Vec::new(),
+                on_thread: None,
+                people: Default::default(),
+            };
             self.journal.append(append).now_or_never().unwrap().unwrap();
         } else {
             let (crew, thread) = ("c".to_owned(), ThreadId::from("t"));
@@ -34,6 +42,7 @@ impl Log {
                 events,
                 request: None,
                 on_thread: None,
+                people: Default::default(),
             };
             *held = Some(self.journal.create(new).now_or_never().unwrap().unwrap());
         }

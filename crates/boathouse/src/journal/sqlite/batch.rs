@@ -13,9 +13,10 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::blobs::{Cut, LongText};
 use super::chores::{free, now};
+use super::people::{push_notices, push_waits};
 use super::writer::Write;
 use super::{concat_row, threads, to_row};
-use crate::journal::{Lease, REQUESTS_KEPT, RequestKey, RunRow, Stored};
+use crate::journal::{Lease, People, REQUESTS_KEPT, RequestKey, RunRow, Stored};
 
 /// Appends. Rows: 0, the place in `$1` of one that does not hold, whether there is such a run.
 const APPENDS: &str = "
@@ -68,6 +69,17 @@ const OTHERS: &str = concat_row!(
         SELECT r.key, t.value->>4, t.value->>7, b.key
         FROM json_each($2, '$.texts') t JOIN runs r ON r.id = t.value->>0 JOIN blobs b ON b.hash = t.value->>6
         WHERE (r.epoch, r.lease, r.seq) = (t.value->>1, t.value->>2, t.value->>3);
+    DELETE FROM waits WHERE run IN (SELECT r.id FROM json_each($2, '$.waits') w JOIN runs r ON r.id = w.value->>0
+        WHERE (r.epoch, r.lease, r.seq) = (w.value->>1, w.value->>2, w.value->>3));
+    INSERT INTO waits (run, wait, crew, kind, tool, opened_at, expires_at, json)
+        SELECT r.id, e.value->>0, r.crew, e.value->>1, e.value->>2, e.value->>3, e.value->>4, e.value->>5
+        FROM json_each($2, '$.waits') w CROSS JOIN runs r CROSS JOIN json_each(w.value, '$[4]') e
+        WHERE r.id = w.value->>0 AND (r.epoch, r.lease, r.seq) = (w.value->>1, w.value->>2, w.value->>3);
+    INSERT INTO outbox (id, url, run, holder, body, at, attempts, next_at)
+        SELECT e.value->>0, e.value->>1, r.id, r.holder, e.value->>2, e.value->>3, e.value->>4, e.value->>5
+        FROM json_each($2, '$.notices') n CROSS JOIN runs r CROSS JOIN json_each(n.value, '$[4]') e
+        WHERE r.id = n.value->>0 AND (r.epoch, r.lease, r.seq) = (n.value->>1, n.value->>2, n.value->>3)
+        ON CONFLICT DO NOTHING;
     SELECT 2, d.key FROM json_each($2, '$.deletes') d JOIN runs r ON r.id = d.value;
     DELETE FROM runs WHERE id IN (SELECT d.value FROM json_each($2, '$.deletes') d);
     UPDATE runs SET epoch = epoch + 1, lease = c.value->>1, holder = c.value->>2
@@ -217,6 +229,15 @@ impl Arguments {
         let (mut crews, mut creates) = (Array::default(), Array::default());
         let (mut deletes, mut claims) = (Array::default(), Array::default());
         let (mut requests, mut texts) = (Array::default(), Array::default());
+        let (mut waits, mut notices) = (Array::default(), Array::default());
+        let mut keep_people = |people: &People, run: &RunId, lease: Lease, if_at: u64| {
+            if let Some(open) = &people.waits {
+                push_waits(guarded(waits.next(), run, lease, if_at), open);
+            }
+            if !people.notices.is_empty() {
+                push_notices(guarded(notices.next(), run, lease, if_at), &people.notices);
+            }
+        };
         for (place, write) in writes.iter().enumerate() {
             if let Some(outcome) = refused.next().flatten() {
                 places.unless_told.push(outcome);
@@ -243,6 +264,7 @@ impl Arguments {
                             &append.events,
                         );
                     }
+                    keep_people(&append.people, &append.run, append.lease, after.0);
                     Outcome::Written
                 }
                 Write::Create { new, cuts, lease, holder, .. } => {
@@ -270,6 +292,7 @@ impl Arguments {
                     array.push(']');
                     let fence = (&new.run, *lease, new.events.len() as u64);
                     long_texts(&mut texts, fence, 0, cuts, &mut events);
+                    keep_people(&new.people, &new.run, *lease, new.events.len() as u64);
                     Outcome::Written
                 }
                 Write::Claim { run, lease, holder, .. } => {
@@ -300,15 +323,15 @@ impl Arguments {
             });
         }
         let only_appends = places.appends.len() == writes.len()
-            && requests.0.is_empty()
-            && texts.0.is_empty()
+            && [&requests, &texts, &waits, &notices].iter().all(|array| array.0.is_empty())
             && writes.iter().all(|write| write.on_thread().is_none());
         let others = (!only_appends).then(|| {
             let (crews, creates) = (crews.end(), creates.end());
             let (deletes, claims, requests) = (deletes.end(), claims.end(), requests.end());
-            let texts = texts.end();
+            let (texts, waits, notices) = (texts.end(), waits.end(), notices.end());
             format!(
-                "{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims},\"requests\":{requests},\"texts\":{texts}}}"
+                "{{\"crews\":{crews},\"creates\":{creates},\"deletes\":{deletes},\"claims\":{claims},\"requests\":{requests},\
+                 \"texts\":{texts},\"waits\":{waits},\"notices\":{notices}}}"
             )
         });
         Arguments { appends: appends.end(), others, events, places }
@@ -343,6 +366,15 @@ fn head(array: &mut String, run: &RunId, lease: Lease, after: u64, events: &[Arc
     // An epoch that no run can have becomes one that no run has.
     let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
     let _ = write!(array, ",{epoch},\"{}\",{after},{last},\"{state}\",{at},", lease.id.as_simple());
+}
+
+/// `["run", epoch, "lease", if_at, ` of what is written if the run has the lease and the event `if_at` then.
+fn guarded<'a>(array: &'a mut String, run: &RunId, lease: Lease, if_at: u64) -> &'a mut String {
+    array.push('[');
+    text(array, run.as_str());
+    let epoch = i64::try_from(lease.epoch).unwrap_or(-1);
+    let _ = write!(array, ",{epoch},\"{}\",{if_at},", lease.id.as_simple());
+    array
 }
 
 /// A request that is carried out if its run has the lease and the event `if_at` then.
@@ -408,7 +440,7 @@ fn long_texts(
     }
 }
 
-fn text(array: &mut String, text: &str) {
+pub(super) fn text(array: &mut String, text: &str) {
     // Run ids need no escapes; crews' names and sources may.
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         array.push('"');

@@ -46,6 +46,10 @@ pub(super) enum Chore {
     ForgetRequests { before: Timestamp },
     /// Forgets threads, if no run is left of them.
     ForgetThreads { keys: Vec<i64> },
+    /// Forgets a notice, or keeps it for another attempt.
+    SettleNotice { id: String, again: Option<Timestamp> },
+    /// Forgets the oldest notices beyond so many.
+    TrimOutbox { keep: i64 },
     /// Forgets crew sources, if no run uses them.
     DropCrews { hashes: Vec<String> },
 }
@@ -97,6 +101,24 @@ impl Chore {
                 .await?;
             }
             Chore::ForgetThreads { keys } => super::threads::forget(connection, keys).await?,
+            Chore::SettleNotice { id, again: None } => {
+                sqlx::query("DELETE FROM outbox WHERE id = $1").bind(id).execute(connection).await?;
+            }
+            Chore::SettleNotice { id, again: Some(at) } => {
+                sqlx::query("UPDATE outbox SET attempts = attempts + 1, next_at = $2 WHERE id = $1")
+                    .bind(id)
+                    .bind(at.0)
+                    .execute(connection)
+                    .await?;
+            }
+            Chore::TrimOutbox { keep } => {
+                sqlx::query(
+                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY at DESC, id DESC LIMIT -1 OFFSET $1)",
+                )
+                .bind(keep)
+                .execute(connection)
+                .await?;
+            }
             Chore::DropCrews { hashes } => {
                 for hash in hashes {
                     sqlx::query(

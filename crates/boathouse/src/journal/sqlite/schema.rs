@@ -20,7 +20,7 @@ const STEPS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
-    "SELECT 4",
+    include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
 ];
 

@@ -336,6 +336,8 @@ impl Work {
             | Chore::Leave { .. }
             | Chore::ForgetRequests { .. }
             | Chore::ForgetThreads { .. }
+            | Chore::SettleNotice { .. }
+            | Chore::TrimOutbox { .. }
             | Chore::DropCrews { .. } => Ok(()),
         };
         let result = match ready {

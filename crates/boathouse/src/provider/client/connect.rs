@@ -18,7 +18,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-use super::Origin;
+use super::{Origin, Reach};
 
 /// A head start for an address before the next one is tried beside it (RFC 8305 calls it the connection attempt delay).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -30,11 +30,16 @@ pub(super) enum Stream {
 }
 
 /// Opens a connection to an origin. The caller limits the time; dropping the future closes what is open.
-pub(super) async fn open(origin: &Origin) -> Result<Stream, String> {
+///
+/// The name is resolved once: what is connected to is one of the addresses that were looked at.
+pub(super) async fn open(origin: &Origin, reach: Reach) -> Result<Stream, String> {
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((origin.host.as_str(), origin.port))
         .await
         .map_err(|error| format!("the name cannot be resolved: {error}"))?
         .collect();
+    if let Some(refused) = addresses.iter().find(|address| !reach.contains(address.ip())) {
+        return Err(format!("its address {} is not a public one", refused.ip()));
+    }
     let tcp = race(&addresses).await.map_err(|error| error.to_string())?;
     // Requests are written whole; waiting for more to send would only cost time.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;

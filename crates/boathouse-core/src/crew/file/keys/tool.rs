@@ -30,6 +30,14 @@ pub static TOOL: Table = Table {
             "what happens when nobody knows how a `once` call ended",
         )
         .or("ask"),
+        acts("approval", Kind::Text, "whether a person must approve a call before it is made")
+            .takes("`never`, `always`, or a minijinja expression over `args`")
+            .or("never"),
+        seconds(
+            "approval_timeout_seconds",
+            "`settings.approval_timeout_seconds`",
+            "how long an approval is waited for, by the clock on the wall",
+        ),
         seconds(
             "timeout_seconds",
             "`settings.tool_execution_timeout_seconds`",
@@ -46,7 +54,8 @@ pub static TOOL: Table = Table {
         ("http", "this version has no HTTP tools yet: a command such as `curl` can stand in"),
         ("mcp", "this version has no MCP tools yet"),
         ("params", "the key is `parameters`"),
-        ("approval", "no person can be asked before a call yet"),
+        ("needs_approval", "the key is `approval`"),
+        ("confirm", "the key is `approval`"),
     ],
 };
 

@@ -74,9 +74,14 @@ impl Teller<'_, '_> {
             Part::Waits { agent, what } => {
                 self.html.raw("<p class=\"note waits\">paused: ");
                 match what {
-                    WaitFor::Answer {} => {
+                    WaitFor::Answer { .. } => {
                         self.name(agent);
                         self.html.raw(" waits for an answer");
+                    }
+                    WaitFor::Approval { tool, arguments, .. } => {
+                        self.name(agent);
+                        self.html.raw(" asks to call ").span("", tool).raw(" with ");
+                        self.html.span("", &arguments.to_string());
                     }
                     WaitFor::UnknownOutcome { tool, .. } => {
                         self.html.raw("nobody knows whether ").span("", tool).raw(" happened");
@@ -86,12 +91,17 @@ impl Teller<'_, '_> {
             }
             Part::Answered(answer) => {
                 let text = match answer {
-                    Answer::Text { text } => text.as_str(),
-                    Answer::Rerun {} => "Make the call again.",
-                    Answer::Done { output } => output,
-                    Answer::Fail {} => "Count the call as failed.",
+                    Answer::Text { text } => text.clone(),
+                    Answer::Rerun {} => "Make the call again.".to_owned(),
+                    Answer::Done { output } => output.clone(),
+                    Answer::Fail {} => "Count the call as failed.".to_owned(),
+                    Answer::Approve {} => "Make the call.".to_owned(),
+                    Answer::Edit { arguments, .. } => format!("Make the call with {arguments}."),
+                    Answer::Reject { reason: Some(reason) } => format!("Do not make the call: {reason}"),
+                    Answer::Reject { reason: None } => "Do not make the call.".to_owned(),
+                    Answer::Respond { output } => format!("Do not make the call; its result is: {output}"),
                 };
-                self.person("answered", text);
+                self.person("answered", &text);
             }
         }
     }
