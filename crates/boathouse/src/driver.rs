@@ -118,16 +118,19 @@ impl Driver {
         feed: Arc<Feed>,
         commands: mpsc::UnboundedReceiver<Ask>,
         request: Option<OpenRequest>,
-        turn: Option<Turn>,
     ) -> Driver {
         let period = shared.period.load_full();
         let mut driver = Driver::resume(shared, run, None, period, clock, feed, commands);
         driver.requests.extend(request);
-        driver.turn = turn;
         // Nothing of it is in the journal yet, not even what a fork waits for from its first event on.
         driver.listed.clear();
         driver.batch.extend(log.into_iter().map(|recorded| Arc::new(Stored::new(recorded))));
         driver
+    }
+
+    /// The same, which takes its turn on the thread that it shares with its first write.
+    pub(crate) fn taking(self, turn: Option<Turn>) -> Driver {
+        Driver { turn, ..self }
     }
 
     /// A driver for a run that was read from the journal and claimed.

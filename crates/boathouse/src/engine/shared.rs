@@ -294,7 +294,8 @@ impl Shared {
         };
         let watch =
             deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
-        let mut driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request, turn);
+        let driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request);
+        let mut driver = driver.taking(turn);
         let shared = self.clone();
         self.drivers.spawn(async move {
             let stopped = driver.drive(Some(created)).await;
