@@ -329,7 +329,7 @@ impl Branch {
             let stay = if settings.summarize { keep / 2 } else { keep };
             (self.history.len() - self.trimmed > keep).then(|| self.history.len() - stay.max(1))
         });
-        let by_size = settings.context_window.and_then(|window| self.from_of_size(window, settings));
+        let by_size = settings.context_window.and_then(|window| self.start_by_size(window, settings));
         let mut from = by_count.max(by_size)?;
         if !self.history[from].results.is_empty() {
             from -= 1;
@@ -339,7 +339,7 @@ impl Branch {
 
     /// Where prompts should begin so that the history takes no more than its part of the window, about; `None` if it
     /// fits. The last message always stays.
-    fn from_of_size(&self, window: usize, settings: &Settings) -> Option<usize> {
+    fn start_by_size(&self, window: usize, settings: &Settings) -> Option<usize> {
         let tokens = |at: usize| self.history[at].estimated_tokens();
         let summary = self.summary.as_deref().map_or(0, |text| crate::message::estimate_tokens(text.len()));
         let kept = self.kept.iter().copied().map(tokens).sum::<usize>() + summary;

@@ -345,6 +345,7 @@ async fn crashed_on_thread(world: &World, run: &RunId, log: &[Recorded], engine:
         events: log.iter().cloned().map(|recorded| Arc::new(Stored::new(recorded))).collect(),
         request: None,
         on_thread: Some(OnThread { thread, turn: Some(turn), end: None }),
+        people: Default::default(),
     };
     journal.create(new).await.expect("the journal works");
     journal.close().await;
