@@ -206,7 +206,7 @@ fn a_log_that_trims_what_there_is_not_or_parts_calls_from_results_is_refused() {
     };
     assert_eq!([0, 1, 3].map(trimmed), [Ok(()), Ok(()), Ok(())]);
     for dropped in [2, 4, usize::MAX] {
-        let why = trimmed(dropped).unwrap_err().to_string();
+        let why = trimmed(dropped).expect_err("it is refused").to_string();
         assert!(why.contains(&format!("cannot be trimmed before message {dropped}")), "{why}");
     }
 }

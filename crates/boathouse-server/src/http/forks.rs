@@ -38,11 +38,14 @@ pub(crate) async fn retry(
     begin(&app, run, request, read_retry).await
 }
 
+/// Where a fork begins, and what is other in it.
+type Asked = Result<(ForkPoint, Edits), Problem>;
+
 async fn begin(
     app: &App,
     run: RunId,
     request: Request,
-    read: fn(&[u8]) -> Result<(ForkPoint, Edits), Problem>,
+    read: fn(&[u8]) -> Asked,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let query = Query::parse_strict(parts.uri.query(), &["wait"])?;
@@ -71,7 +74,7 @@ async fn begin(
     Ok(response)
 }
 
-fn read_fork(body: &[u8]) -> Result<(ForkPoint, Edits), Problem> {
+fn read_fork(body: &[u8]) -> Asked {
     let known = ["at", "input", "reply", "answer", "model", "limits", "metadata", "on_disconnect"];
     let mut fields = Fields::parse(body, &known)?;
     let from = match fields.take("at") {
@@ -88,7 +91,7 @@ fn read_fork(body: &[u8]) -> Result<(ForkPoint, Edits), Problem> {
     Ok((from, edits))
 }
 
-fn read_retry(body: &[u8]) -> Result<(ForkPoint, Edits), Problem> {
+fn read_retry(body: &[u8]) -> Asked {
     let known = ["model", "limits", "metadata", "on_disconnect"];
     let mut fields = Fields::parse(body, &known)?;
     Ok((ForkPoint::Retry, read_edits(&mut fields)?))

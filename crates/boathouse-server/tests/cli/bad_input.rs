@@ -107,7 +107,7 @@ fn every_command_refuses_what_cannot_be_a_crew() {
 fn without_permission_the_file_is_named() {
     let crew = Crew::new(CREW, "");
     let file = crew.dir.path().join("desk/crew.yaml");
-    fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     // Root may read whatever it likes, unless it gives that up.
     let as_anybody = |program: &str| {
         let mut command = Command::new("setpriv");
@@ -133,7 +133,7 @@ fn without_permission_the_file_is_named() {
 
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let folder = crew.dir.path().join("desk");
-    fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
     let said = done(&mut check, "");
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);

@@ -190,7 +190,7 @@ impl Journal for SqliteJournal {
         .fetch_all(readers)
         .await
         .map_err(schema::error)?;
-        rows.chunk_by(|row, next| same_event(row, next))
+        rows.chunk_by(same_event)
             .zip(after.0 + 1..)
             .map(|(rows, seq)| match whole_json(rows).and_then(Stored::from_json) {
                 Ok(event) if event.recorded.seq == Seq(seq) => Ok(Arc::new(event)),

@@ -262,13 +262,13 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
     }
     let providers = Providers::new().with("scripted", Arc::new(Scripted::new())).openai_compatible(
         "remote",
-        &upstream.url(),
+        upstream.url(),
         None,
     );
     let tools = tools(&started, &door);
     let catalog =
         Catalog { tools: tools.specs(), providers: vec!["scripted".to_owned(), "remote".to_owned()] };
-    let (crew, script) = crew(&agents, &upstream.url(), dir.path());
+    let (crew, script) = crew(&agents, upstream.url(), dir.path());
     let journal = SqliteJournal::open(dir.path().join("runs.db")).await.expect("it opens");
     let engine = Engine::builder()
         .providers(providers)
@@ -372,11 +372,11 @@ fn each_kind_of_call_ends_as_the_contract_says() {
 async fn with_a_model_at_work(script: impl FnOnce(&str) -> String) -> (Engine, RunId, Upstream) {
     let mut upstream = Upstream::start().await;
     upstream.answer(Answer::default().stall());
-    let providers = Providers::new().openai_compatible("remote", &upstream.url(), None);
+    let providers = Providers::new().openai_compatible("remote", upstream.url(), None);
     let catalog = Catalog { tools: Vec::new(), providers: vec!["remote".to_owned()] };
     let engine = Engine::builder()
         .providers(providers)
-        .crew(load(&script(&upstream.url()), "rules: []", &catalog))
+        .crew(load(&script(upstream.url()), "rules: []", &catalog))
         .cancel_grace(GRACE)
         .start()
         .await

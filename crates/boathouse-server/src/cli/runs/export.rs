@@ -67,9 +67,9 @@ pub(super) fn markdown(log: &LogFile) -> String {
     for stored in &log.events {
         let _ = match &stored.recorded.event {
             Event::RunStarted(started) => {
-                let _ = write!(page, "\nBegan {} UTC.\n", time(&stored.recorded.at.to_string()));
+                let _ = writeln!(page, "\nBegan {} UTC.", time(&stored.recorded.at.to_string()));
                 if let Some(from) = &started.forked_from {
-                    let _ = write!(page, "Forked from run {} at event {}.\n", from.run, from.seq);
+                    let _ = writeln!(page, "Forked from run {} at event {}.", from.run, from.seq);
                 }
                 for message in &started.history {
                     let _ = write!(page, "\n## Before\n\n{}\n", message.content());

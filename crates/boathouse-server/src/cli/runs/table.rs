@@ -16,8 +16,8 @@ pub(super) fn print(runs: &[Value]) -> io::Result<()> {
     let ids = width(runs, "id");
     writeln!(
         out,
-        "{BOLD}{:ids$}  {:13}  {:crews$}  {:>6}  {:19}  {}{BOLD:#}",
-        "RUN", "STATE", "CREW", "EVENTS", "BEGAN", "LAST EVENT"
+        "{BOLD}{:ids$}  {:13}  {:crews$}  {:>6}  {:19}  LAST EVENT{BOLD:#}",
+        "RUN", "STATE", "CREW", "EVENTS", "BEGAN"
     )?;
     for run in runs {
         let state = text(run, "state");
