@@ -102,6 +102,7 @@ async function end(signal) {
 // A proxy that cuts each stream after a random number of bytes; not in its head, which Chromium would take for a whole one, and of
 // the Go endpoint only after an event with an id, as a client that has seen none cannot say what it continues.
 let cuts = 0;
+const refused = []; // answers that end an EventSource for good
 const proxy = net.createServer((client) => {
   const upstream = net.connect(port, "127.0.0.1");
   let kind = "plain";
@@ -111,13 +112,14 @@ const proxy = net.createServer((client) => {
   for (const socket of [client, upstream]) socket.on("error", close).on("close", close).setNoDelay(true);
   client.on("data", (bytes) => {
     const asked = bytes.toString("latin1");
-    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) kind = "events";
+    if (/^GET \/v1\/runs\/[^ ]*\/events/m.test(asked)) [kind, left, head] = ["events", Infinity, ""];
     if (asked.includes("/api/crew/stream")) kind = "go";
     upstream.write(bytes);
   });
   upstream.on("data", (bytes) => {
     if (left === Infinity && kind !== "plain") {
       head += bytes.toString("latin1");
+      if (!/^HTTP\/1.1 20[04]/.test(head)) refused.push(head.slice(0, 400));
       if (kind === "events" && head.includes("\r\n\r\n")) left = bytes.length + below(8000);
       if (kind === "go" && /id: [^\n]+\ndata: [^\n]+\n\n/.test(head)) left = bytes.length + below(1500);
     }
@@ -225,7 +227,7 @@ function check(name, records, kept) {
       }
     }
   }
-  assert.equal(seq, kept.length, `${name}: no event is missing`);
+  assert.equal(seq, kept.length, `${name}: no event is missing; refused: ${refused}`);
 }
 
 await serve();
