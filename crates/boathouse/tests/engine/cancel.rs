@@ -268,7 +268,7 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
     let tools = tools(&started, &door);
     let catalog =
         Catalog { tools: tools.specs(), providers: vec!["scripted".to_owned(), "remote".to_owned()] };
-    let (crew, script) = crew(&agents, upstream.url(), dir.path());
+    let (crew, script) = crew(&agents, &upstream.url(), dir.path());
     let journal = SqliteJournal::open(dir.path().join("runs.db")).await.expect("it opens");
     let engine = Engine::builder()
         .providers(providers)
@@ -376,7 +376,7 @@ async fn with_a_model_at_work(script: impl FnOnce(&str) -> String) -> (Engine, R
     let catalog = Catalog { tools: Vec::new(), providers: vec!["remote".to_owned()] };
     let engine = Engine::builder()
         .providers(providers)
-        .crew(load(&script(upstream.url()), "rules: []", &catalog))
+        .crew(load(&script(&upstream.url()), "rules: []", &catalog))
         .cancel_grace(GRACE)
         .start()
         .await
