@@ -82,6 +82,7 @@ async fn play(scenario: &Scenario, root: &Path) -> Result<LogFile, Failed> {
             Step::Rerun => answer(engine, &run, Answer::Rerun {}).await?,
             Step::Done(output) => answer(engine, &run, Answer::Done { output: (*output).to_owned() }).await?,
             Step::Fail => answer(engine, &run, Answer::Fail {}).await?,
+            Step::Decide(decision) => answer(engine, &run, decision()).await?,
             Step::Pause => drop(engine.pause(&run).await?),
             Step::Resume => drop(engine.resume(&run).await?),
             Step::Cancel => drop(engine.cancel(&run, CancelReason::Requested, true).await?),

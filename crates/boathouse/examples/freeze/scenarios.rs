@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Rerun,
     Done(&'static str),
     Fail,
+    /// The oldest wait is decided like this.
+    Decide(fn() -> Answer),
     Pause,
     Resume,
     /// With its receipt.
@@ -66,6 +68,17 @@ pub(crate) fn all() -> Vec<Scenario> {
             &[Step::Until("call_started", 2), Step::Crash, Step::Done("sent after all")],
         ),
         crew("unknown-outcome-rerun", QUICK, QUICK_SCRIPT, &[Step::Rerun, Step::Fail]),
+        crew(
+            "approvals",
+            APPROVALS,
+            APPROVALS_SCRIPT,
+            &[
+                Step::Decide(|| Answer::Approve {}),
+                Step::Decide(|| Answer::edit(serde_json::json!({"amount": 20}))),
+                Step::Decide(|| Answer::Reject { reason: Some("it was paid last week".to_owned()) }),
+                Step::Decide(|| Answer::Respond { output: "paid in cash".to_owned() }),
+            ],
+        ),
         crew("cancel-with-receipt", WORK, WORK_SCRIPT, &[Step::Until("call_started", 4), Step::Cancel]),
         crew(
             "retry-after-cancel",
@@ -189,6 +202,31 @@ tools:
     effect: once
 "#;
 const QUICK_SCRIPT: &str = SEND_SCRIPT;
+
+const APPROVALS: &str = r#"
+name: approvals
+agents:
+  - {id: clerk, provider: scripted, tools: [Pay], is_terminal: true}
+tools:
+  Pay:
+    description: Pays an amount.
+    parameters: {type: object, properties: {amount: {type: integer}}, required: [amount]}
+    command: {argv: [echo, "paid {amount}"]}
+    effect: once
+    approval: always
+"#;
+const APPROVALS_SCRIPT: &str = r#"
+rules:
+  - agent: clerk
+    call: 1
+    reply: Four bills.
+    tools:
+      - {name: Pay, arguments: {amount: 1}}
+      - {name: Pay, arguments: {amount: 2}}
+      - {name: Pay, arguments: {amount: 3}}
+      - {name: Pay, arguments: {amount: 4}}
+  - {agent: clerk, reply: All is settled.}
+"#;
 
 const WORK: &str = r#"
 name: work
