@@ -12,6 +12,7 @@ import sys
 CANCELLED = "cancelled: the call was stopped before it gave a result"
 UNKNOWN = "outcome unknown: the call was made, but whether it took effect is not known"
 NOT_RUN = "not run: the run ended first"
+EDITED = "[a person edited the arguments before the call was made: {}]\n"
 
 
 def events(db, run):
@@ -45,6 +46,7 @@ class Branch:
     def __init__(self, history):
         self.history = list(history)
         self.reply = None  # one that is in no message yet: (agent, text)
+        self.edited = {}  # calls with a person's arguments, and these
         self.round = None  # the calls of a round that goes on, their results, and who made them
 
     def say(self, who, text, **more):
@@ -121,7 +123,10 @@ def fold(log, thread=()):
                     if "settled" in call:
                         branch.settle(call["settled"])
             case "tool_returned":
-                branch.settle(event["result"])
+                result = event["result"]
+                if arguments := branch.edited.get(result["call"]):
+                    result = {**result, "output": EDITED.format(arguments) + result["output"]}
+                branch.settle(result)
             case "handed_off":
                 branch.end_reply()
             case "forked":
@@ -142,6 +147,9 @@ def fold(log, thread=()):
                 answer = event["answer"]
                 if answer["kind"] == "text":
                     branch.say("user", answer["text"])
+                elif answer["kind"] == "edit":
+                    shown = json.dumps(answer["arguments"], ensure_ascii=False, separators=(",", ":"))
+                    branch.edited[what["call"]] = shown if len(shown) <= 2000 else shown[:2000] + "..."
                 elif answer["kind"] == "done":
                     branch.settle({"call": what["call"], "status": "success", "output": answer["output"]})
                 elif answer["kind"] == "fail":

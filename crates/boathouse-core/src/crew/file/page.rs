@@ -1,6 +1,6 @@
 //! The tables of `docs/crew-file.md`: every key with what it takes, what counts without it, and what it does.
 //!
-//! The page has a marked place for each table of [`keys`](super::keys), and one for each reason why a key does nothing.
+//! The page has a marked place for each table of [`keys`], and one for each reason why a key does nothing.
 //! [`fill`] writes what belongs there, so the page cannot say anything else than the check of a crew's files.
 
 use std::collections::BTreeMap;

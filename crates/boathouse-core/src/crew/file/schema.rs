@@ -1,7 +1,7 @@
 //! The JSON Schema of a crew's files, for editors and other programs: draft-07, which the YAML language server knows
 //! best.
 //!
-//! Made of the tables of [`keys`](super::keys), so it says what the check of a crew's files says about shapes: which
+//! Made of the tables of [`keys`], so it says what the check of a crew's files says about shapes: which
 //! keys there are, of which type, in which range. Names are not resolved here, and two things differ, because a
 //! validator sees values where the check sees text: `"5"` in quotes is refused only by the check, and numbers with `_`
 //! between digits are refused only by editors.
