@@ -19,6 +19,7 @@ pub(crate) mod health;
 pub(crate) mod idempotency;
 pub mod input;
 pub(crate) mod logs;
+pub(crate) mod page;
 #[doc(hidden)]
 pub mod reading;
 pub(crate) mod runs;

@@ -11,12 +11,10 @@ use serde_json::{Value, json};
 
 use super::error::{Code, Problem};
 use super::input::{self, Fields, LineBreaks, Query, invalid};
-use super::runs::{RunPath, answer_at, plain_cursor, to_cursor};
+use super::page::{self, Page, plain_cursor, to_cursor};
+use super::runs::{RunPath, answer_done};
 use super::{App, door, idempotency};
 
-/// Entries on one page of the list.
-const MAX_PAGE: u64 = 200;
-const DEFAULT_PAGE: u64 = 50;
 /// Decisions in one request.
 const MAX_DECISIONS: usize = 1000;
 /// Characters of who decides.
@@ -30,7 +28,7 @@ const FIELDS: [&str; 7] = ["approval", "decision", "arguments", "reason", "resul
 pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Json<Value>, Problem> {
     let known = ["crew", "kind", "tool", "state", "limit", "cursor"];
     let query = Query::parse_strict(request.uri().query(), &known)?;
-    let limit = query.number("limit", 1..=MAX_PAGE)?.unwrap_or(DEFAULT_PAGE) as usize;
+    let page = Page::of(&query)?;
     if let Some(state) = query.get("state").filter(|state| *state != "open") {
         let problem = invalid("state", "must be `open`");
         return Err(match state {
@@ -42,24 +40,15 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Jso
     if kind.is_some_and(|kind| !KINDS.contains(&kind)) {
         return Err(invalid("kind", format!("must be one of {}", KINDS.join(", "))));
     }
-    let after = match query.get("cursor") {
-        None => None,
-        Some(text) => Some(read_cursor(text).ok_or_else(|| {
-            invalid("cursor", "must be the `next` of an earlier page").hint("leave it out for the first page")
-        })?),
-    };
     let wanted = WaitQuery {
         crew: query.get("crew").map(str::to_owned),
         kind: kind.map(str::to_owned),
         tool: query.get("tool").map(str::to_owned),
-        after,
-        // One more than the page, to know whether there is another.
-        limit: limit + 1,
+        after: page::place(&query, read_cursor)?,
+        limit: page.look_for(),
     };
     let mut waits = app.engine().waits(&wanted).await?;
-    let more = waits.len() > limit;
-    waits.truncate(limit);
-    let next = waits.last().filter(|_| more).map(|last| cursor(&last.place()));
+    let next = page.cut(&mut waits, |last| cursor(&last.place()));
     Ok(Json(json!({"approvals": waits, "next": next})))
 }
 
@@ -85,19 +74,14 @@ pub(crate) async fn decide(
     Query::parse_strict(parts.uri.query(), &[])?;
     let body = door::read_body(&app, &parts, body).await?;
     let decisions = read_decisions(&body)?;
-    let (at, replayed) = match idempotency::key(&parts, &body)? {
+    let done = match idempotency::key(&parts, &body)? {
         None => {
             app.engine().decide(&run, decisions).await?;
-            (None, false)
+            None
         }
-        Some(key) => {
-            let done = app.engine().decide_once(&run, decisions, key).await?;
-            (Some(done.seq), done.replayed)
-        }
+        Some(key) => Some(app.engine().decide_once(&run, decisions, key).await?),
     };
-    let mut response = answer_at(&app, &run, at).await?;
-    idempotency::mark(&mut response, replayed);
-    Ok(response)
+    answer_done(&app, &run, done).await
 }
 
 /// Reads `{approval, decision, ...}` or `{decisions: [...]}`.

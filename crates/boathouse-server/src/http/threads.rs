@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::error::{Code, Problem};
 use super::input::{self, Fields, MAX_HISTORY, Query};
-use super::runs::{DEFAULT_PAGE, MAX_PAGE, cursor, read_before, read_history, row_json};
+use super::page::{self, DEFAULT_PAGE, Page};
+use super::runs::{read_history, row_json};
 use super::{App, door};
 
 /// Messages on one page.
@@ -59,13 +60,11 @@ fn body(row: &ThreadRow) -> Value {
 /// `GET /v1/threads`: newest first, a page at a time.
 pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Json<Value>, Problem> {
     let query = Query::parse_strict(request.uri().query(), &["crew", "limit", "cursor"])?;
-    let limit = query.number("limit", 1..=MAX_PAGE)?.unwrap_or(DEFAULT_PAGE) as usize;
-    let before = read_before(&query)?.map(|(at, id)| (at, ThreadId::from(id)));
-    let wanted = ThreadQuery { crew: query.get("crew").map(str::to_owned), before, limit: limit + 1 };
+    let page = Page::of(&query)?;
+    let before = page::place(&query, page::read_cursor)?.map(|(at, id)| (at, ThreadId::from(id)));
+    let wanted = ThreadQuery { crew: query.get("crew").map(str::to_owned), before, limit: page.look_for() };
     let mut rows = app.engine().threads(&wanted).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| cursor(row.created_at, row.thread.as_str()));
+    let next = page.cut(&mut rows, |row| page::cursor(row.created_at, row.thread.as_str()));
     Ok(Json(json!({"threads": rows.iter().map(body).collect::<Vec<_>>(), "next": next})))
 }
 
