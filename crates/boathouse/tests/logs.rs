@@ -20,8 +20,13 @@ mod golden;
 mod page;
 
 /// What events are made of.
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../boathouse-core/src/run/event.rs"),
+    include_str!("../../boathouse-core/src/run/event/branch.rs"),
+    include_str!("../../boathouse-core/src/run/event/call.rs"),
+    include_str!("../../boathouse-core/src/run/event/end.rs"),
+    include_str!("../../boathouse-core/src/run/event/start.rs"),
+    include_str!("../../boathouse-core/src/run/event/wait.rs"),
     include_str!("../../boathouse-core/src/message.rs"),
     include_str!("../../boathouse-core/src/crew.rs"),
 ];
