@@ -3,7 +3,7 @@
 //! One reply is shown at a time. Where several are in flight (the branches of a parallel group), the first one
 //! streams and the others appear after it, whole or as far as they are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -13,12 +13,20 @@ use boathouse::core::ids::{AgentId, BranchId, CallId, Timestamp};
 use boathouse::core::message::{ResultStatus, ToolResult, Usage};
 use boathouse::core::run::approval::ANONYMOUS;
 use boathouse::core::run::event::{
-    Answer, BranchEnd, CallEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer,
-    Via, WaitFor,
+    Answer, BranchEnd, CallError, CallKind, Event, NextAttempt, Outcome, Purpose, Recorded, Timer, Via,
+    WaitFor,
 };
 use serde_json::Value;
 
 use crate::cli::paint::{BAD, BOLD, DIM, GOOD, WARN, clean};
+use replies::Replies;
+use sheet::Sheet;
+pub(crate) use words::{agent_name, call_end, duration};
+use words::{arguments_text, count, shorten};
+
+mod replies;
+mod sheet;
+mod words;
 
 /// Colours of agents, by their place in the crew.
 const VOICES: [AnsiColor; 5] =
@@ -30,18 +38,9 @@ const OUTPUT_SHOWN: usize = 96;
 
 /// Writes a run for people. Fed with everything that a watch gives, in order.
 pub(crate) struct Transcript<W> {
-    out: W,
+    sheet: Sheet<W>,
     crew: Arc<Crew>,
-    /// Whether a line that is overwritten later may be drawn.
-    status_line: bool,
-    status_drawn: bool,
-    line_open: bool,
-    /// Replies in flight.
-    live: BTreeMap<CallId, Live>,
-    /// The one that streams.
-    front: Option<CallId>,
-    /// Replies that came while another one streamed.
-    finished: VecDeque<(AgentId, String)>,
+    replies: Replies,
     calls: BTreeMap<CallId, Called>,
     /// Tool calls in flight.
     running: Vec<CallId>,
@@ -52,7 +51,7 @@ pub(crate) struct Transcript<W> {
     /// Whether it was said that older messages are left out.
     trimmed: bool,
     started_at: Option<Timestamp>,
-    replies: u32,
+    reply_count: u32,
     tool_calls: u32,
 }
 
@@ -64,34 +63,20 @@ struct Called {
     arguments: Value,
 }
 
-/// A reply in flight.
-struct Live {
-    agent: AgentId,
-    attempt: u32,
-    text: String,
-    /// Bytes of the text that were shown.
-    shown: usize,
-}
-
 impl<W: Write> Transcript<W> {
     /// Writes to `out`; `status_line` says whether it is a terminal on which a line can be overwritten.
     pub(crate) fn new(out: W, crew: Arc<Crew>, status_line: bool) -> Transcript<W> {
         Transcript {
-            out,
+            sheet: Sheet::new(out, status_line),
             crew,
-            status_line,
-            status_drawn: false,
-            line_open: false,
-            live: BTreeMap::new(),
-            front: None,
-            finished: VecDeque::new(),
+            replies: Replies::default(),
             calls: BTreeMap::new(),
             running: Vec::new(),
             branches: BTreeMap::new(),
             speaker: None,
             trimmed: false,
             started_at: None,
-            replies: 0,
+            reply_count: 0,
             tool_calls: 0,
         }
     }
@@ -106,9 +91,7 @@ impl<W: Write> Transcript<W> {
             }
             Event::TakenOver { .. } => self.remark("another process took the run over")?,
             Event::CallStarted { call, attempt, agent, kind: CallKind::Model { .. }, .. } => {
-                let live = Live { agent: agent.clone(), attempt: *attempt, text: String::new(), shown: 0 };
-                self.live.insert(*call, live);
-                self.advance()?;
+                self.reply_wanted(*call, *attempt, agent)?;
             }
             Event::CallStarted { call, agent, kind: CallKind::Tool { tool, arguments, .. }, .. } => {
                 let (tool, arguments) = (tool.clone(), arguments.clone());
@@ -121,7 +104,7 @@ impl<W: Write> Transcript<W> {
                 self.attempt_failed(*call, error, *next, recorded.at)?
             }
             Event::ModelReplied { call, agent, reply, .. } => {
-                self.replies += 1;
+                self.reply_count += 1;
                 self.replied(*call, agent, &reply.text)?;
             }
             Event::RoundStarted { branch, calls, .. } => {
@@ -141,17 +124,13 @@ impl<W: Write> Transcript<W> {
             }
             Event::CallStopped { call, end } => {
                 self.running.retain(|running| running != call);
-                if let Some(live) = self.live.remove(call) {
-                    if self.front == Some(*call) {
-                        self.front = None;
-                        self.close_line()?;
-                    }
-                    let name = self.name(&live.agent);
+                if let Some(agent) = self.reply_lost(*call)? {
+                    let name = self.name(&agent);
                     self.remark(&format!("the reply of {name} was cut: {}", call_end(*end)))?;
                     self.advance()?;
                 } else {
                     let call = self.call_text(*call);
-                    self.line(&format!("  {WARN}■{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
+                    self.sheet.line(&format!("  {WARN}■{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
                 }
             }
             Event::HandedOff { to, via, .. } => {
@@ -162,12 +141,16 @@ impl<W: Write> Transcript<W> {
                     Via::NextAgent => " with what the group found",
                 };
                 let to = self.full_name(to);
-                self.line(&format!("{DIM}→ {to}{why}{DIM:#}"))?;
+                self.sheet.line(&format!("{DIM}→ {to}{why}{DIM:#}"))?;
             }
             Event::Forked { group, branches, .. } => {
                 self.branches.extend(branches.iter().cloned());
                 let names: Vec<String> = branches.iter().map(|(_, agent)| self.name(agent)).collect();
-                self.line(&format!("{DIM}⇉ {}: {} side by side{DIM:#}", clean(group), names.join(", ")))?;
+                self.sheet.line(&format!(
+                    "{DIM}⇉ {}: {} side by side{DIM:#}",
+                    clean(group),
+                    names.join(", ")
+                ))?;
             }
             Event::BranchEnded { branch, end } => {
                 let why = match end {
@@ -192,17 +175,17 @@ impl<W: Write> Transcript<W> {
                     false => format!("; missing: {}", names.join(", ")),
                 };
                 let group = clean(group);
-                self.line(&format!("{DIM}⇇ {group}: {completed} of {of} completed{missing}{DIM:#}"))?;
+                self.sheet.line(&format!("{DIM}⇇ {group}: {completed} of {of} completed{missing}{DIM:#}"))?;
             }
             Event::WaitOpened { what: WaitFor::Answer { .. }, .. } => {}
             Event::Answered { answer, by, .. } => self.decided(answer, by.as_deref())?,
             Event::WaitOpened { what: WaitFor::Approval { call, .. }, .. } => {
                 let call = self.call_text(*call);
-                self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}waits for approval{DIM:#}"))?;
+                self.sheet.line(&format!("  {WARN}?{WARN:#} {call} {DIM}waits for approval{DIM:#}"))?;
             }
             Event::WaitOpened { what: WaitFor::UnknownOutcome { call, end, .. }, .. } => {
                 let call = self.call_text(*call);
-                self.line(&format!("  {WARN}?{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
+                self.sheet.line(&format!("  {WARN}?{WARN:#} {call} {DIM}{}{DIM:#}", call_end(*end)))?;
             }
             Event::HistoryOutgrown { .. } | Event::Summarized { .. } => {}
             Event::HistoryTrimmed { summary: Some(_), .. } => {
@@ -225,44 +208,15 @@ impl<W: Write> Transcript<W> {
         self.draw_status()
     }
 
-    /// Shows a piece of a reply in flight: `offset` is its place in the text, in bytes.
-    pub(crate) fn delta(&mut self, call: CallId, attempt: u32, offset: usize, piece: &str) -> io::Result<()> {
-        let Some(live) = self.live.get_mut(&call) else { return Ok(()) };
-        // A piece from before a snapshot has been shown with it.
-        if live.attempt != attempt || live.text.len() != offset {
-            return Ok(());
-        }
-        live.text.push_str(piece);
-        self.advance()
-    }
-
-    /// Shows the whole text so far of a reply in flight, in the place of what was shown of it.
-    pub(crate) fn snapshot(&mut self, call: CallId, attempt: u32, text: &str) -> io::Result<()> {
-        let Some(live) = self.live.get_mut(&call) else { return Ok(()) };
-        live.attempt = attempt;
-        let goes_on = text.as_bytes().starts_with(&live.text.as_bytes()[..live.shown]);
-        live.text = text.to_owned();
-        if !goes_on {
-            live.shown = 0;
-            self.close_line()?;
-        }
-        self.advance()
-    }
-
     /// Ends the open line, so that something else may write.
     pub(crate) fn close_line(&mut self) -> io::Result<()> {
-        self.clear_status()?;
-        if self.line_open {
-            writeln!(self.out)?;
-            self.line_open = false;
-        }
-        self.out.flush()
+        self.sheet.close_line()
     }
 
     /// Writes what a person answered.
     pub(crate) fn answer(&mut self, text: &str) -> io::Result<()> {
-        self.line(&format!("{BOLD}›{BOLD:#} {}", clean(text)))?;
-        self.out.flush()
+        self.sheet.line(&format!("{BOLD}›{BOLD:#} {}", clean(text)))?;
+        self.sheet.flush()
     }
 
     /// What a person decided about a call. Answers to questions were typed here, or come as messages.
@@ -276,48 +230,7 @@ impl<W: Write> Transcript<W> {
             Answer::Text { .. } | Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {} => return Ok(()),
         };
         let by = by.filter(|by| *by != ANONYMOUS).map_or_else(String::new, |by| format!(" by {by}"));
-        self.line(&format!("  {DIM}{}{DIM:#}", clean(&format!("{what}{by}"))))
-    }
-
-    fn replied(&mut self, call: CallId, agent: &AgentId, text: &str) -> io::Result<()> {
-        let live = self.live.remove(&call);
-        if self.front == Some(call) {
-            self.front = None;
-            let shown = live.map_or(0, |live| live.shown);
-            // What streamed is the beginning of the reply; should it ever not be, the reply is what counts.
-            match text.get(shown..) {
-                Some(rest) => self.text(rest)?,
-                None => {
-                    self.close_line()?;
-                    self.text(text)?;
-                }
-            }
-            self.close_line()?;
-            return self.advance();
-        }
-        self.finished.push_back((agent.clone(), text.to_owned()));
-        self.advance()
-    }
-
-    /// Shows what may be shown now: more of the reply in front, or what waited for its end.
-    fn advance(&mut self) -> io::Result<()> {
-        if self.front.is_none() {
-            while let Some((agent, text)) = self.finished.pop_front() {
-                self.header(&agent)?;
-                self.text(&text)?;
-                self.close_line()?;
-            }
-            if let Some((call, live)) = self.live.iter().next() {
-                let (call, agent) = (*call, live.agent.clone());
-                self.front = Some(call);
-                self.header(&agent)?;
-            }
-        }
-        let Some(live) = self.front.and_then(|call| self.live.get_mut(&call)) else { return Ok(()) };
-        let piece = live.text[live.shown..].to_owned();
-        live.shown = live.text.len();
-        self.text(&piece)?;
-        self.out.flush()
+        self.sheet.line(&format!("  {DIM}{}{DIM:#}", clean(&format!("{what}{by}"))))
     }
 
     fn attempt_failed(
@@ -328,14 +241,8 @@ impl<W: Write> Transcript<W> {
         now: Timestamp,
     ) -> io::Result<()> {
         self.running.retain(|running| *running != call);
-        let who = match self.live.remove(&call) {
-            Some(live) => {
-                if self.front == Some(call) {
-                    self.front = None;
-                    self.close_line()?;
-                }
-                format!("the model of {}", self.name(&live.agent))
-            }
+        let who = match self.reply_lost(call)? {
+            Some(agent) => format!("the model of {}", self.name(&agent)),
             None => self.call_text(call),
         };
         let then = match next {
@@ -343,7 +250,8 @@ impl<W: Write> Transcript<W> {
             NextAttempt::Backup {} => "trying the backup model".to_owned(),
             NextAttempt::GiveUp {} => "giving up".to_owned(),
         };
-        self.line(&format!("  {WARN}!{WARN:#} {who}: {} {DIM}({then}){DIM:#}", clean(&error.message)))?;
+        self.sheet
+            .line(&format!("  {WARN}!{WARN:#} {who}: {} {DIM}({then}){DIM:#}", clean(&error.message)))?;
         self.advance()
     }
 
@@ -354,7 +262,7 @@ impl<W: Write> Transcript<W> {
         };
         let call = self.call_text(result.call);
         let took = took_ms.map(|took| format!("  {DIM}{}{DIM:#}", duration(took))).unwrap_or_default();
-        self.line(&format!("  {style}{mark}{style:#} {call}{took}"))?;
+        self.sheet.line(&format!("  {style}{mark}{style:#} {call}{took}"))?;
         let output = clean(&result.output);
         let mut lines = output.lines().filter(|line| !line.trim().is_empty());
         if let Some(first) = lines.next() {
@@ -363,22 +271,21 @@ impl<W: Write> Transcript<W> {
                 1 => " (+1 line)".to_owned(),
                 more => format!(" (+{more} lines)"),
             };
-            self.line(&format!("    {DIM}{}{more}{DIM:#}", shorten(first.trim(), OUTPUT_SHOWN)))?;
+            self.sheet.line(&format!("    {DIM}{}{more}{DIM:#}", shorten(first.trim(), OUTPUT_SHOWN)))?;
         }
         Ok(())
     }
 
     fn ended(&mut self, outcome: &Outcome, usage: Usage, at: Timestamp) -> io::Result<()> {
-        self.close_line()?;
-        writeln!(self.out)?;
+        self.sheet.gap()?;
         match outcome {
             Outcome::Completed { .. } => {
-                self.line(&format!("{GOOD}✓ completed{GOOD:#}{}", self.sums(usage, at)))?
+                self.sheet.line(&format!("{GOOD}✓ completed{GOOD:#}{}", self.sums(usage, at)))?
             }
             Outcome::Cancelled { receipt, .. } => {
-                self.line(&format!("{WARN}■ cancelled{WARN:#}{}", self.sums(usage, at)))?;
+                self.sheet.line(&format!("{WARN}■ cancelled{WARN:#}{}", self.sums(usage, at)))?;
                 if receipt.is_empty() {
-                    self.line("  nothing was in flight")?;
+                    self.sheet.line("  nothing was in flight")?;
                 }
                 for line in receipt {
                     let what = match &line.tool {
@@ -386,27 +293,27 @@ impl<W: Write> Transcript<W> {
                         None => "model call".to_owned(),
                     };
                     let who = self.name(&line.agent);
-                    self.line(&format!("  {what} of {who}: {}", call_end(line.end)))?;
+                    self.sheet.line(&format!("  {what} of {who}: {}", call_end(line.end)))?;
                 }
             }
             // What went wrong is told on stderr.
             Outcome::Failed { code, .. } => {
                 let sums = self.sums(usage, at);
-                self.line(&format!("{BAD}✗ failed: {}{BAD:#}{sums}", clean(code)))?;
+                self.sheet.line(&format!("{BAD}✗ failed: {}{BAD:#}{sums}", clean(code)))?;
             }
             Outcome::LimitReached { limit, .. } => {
                 let sums = self.sums(usage, at);
-                self.line(&format!("{WARN}■ limit reached: {}{WARN:#}{sums}", clean(limit)))?;
+                self.sheet.line(&format!("{WARN}■ limit reached: {}{WARN:#}{sums}", clean(limit)))?;
             }
         }
-        self.out.flush()
+        self.sheet.flush()
     }
 
     fn sums(&self, usage: Usage, at: Timestamp) -> String {
         let took = duration(self.started_at.map_or(0, |start| at.millis_since(start)));
         let mut sums = format!(
             " {DIM}in {took} · {} · {}",
-            count(u64::from(self.replies), "reply", "replies"),
+            count(u64::from(self.reply_count), "reply", "replies"),
             count(u64::from(self.tool_calls), "tool call", "tool calls")
         );
         if usage != Usage::default() {
@@ -416,64 +323,19 @@ impl<W: Write> Transcript<W> {
         sums
     }
 
-    fn header(&mut self, agent: &AgentId) -> io::Result<()> {
-        let style = self.voice(agent);
-        let name = self.full_name(agent);
-        self.speaker = Some(agent.clone());
-        self.close_line()?;
-        writeln!(self.out)?;
-        self.line(&format!("{style}● {name}{style:#}"))
-    }
-
     fn remark(&mut self, text: &str) -> io::Result<()> {
-        self.line(&format!("{DIM}· {}{DIM:#}", clean(text)))
-    }
-
-    /// One whole line.
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        self.close_line()?;
-        writeln!(self.out, "{text}")
-    }
-
-    /// A piece of running text.
-    fn text(&mut self, piece: &str) -> io::Result<()> {
-        if piece.is_empty() {
-            return Ok(());
-        }
-        self.clear_status()?;
-        let piece = clean(piece);
-        self.line_open = !piece.ends_with('\n');
-        self.out.write_all(piece.as_bytes())
+        self.sheet.line(&format!("{DIM}· {}{DIM:#}", clean(text)))
     }
 
     fn draw_status(&mut self) -> io::Result<()> {
-        self.clear_status()?;
-        if self.status_line && !self.line_open {
-            let status = if !self.running.is_empty() {
-                let names: Vec<&str> = self
-                    .running
-                    .iter()
-                    .filter_map(|call| self.calls.get(call))
-                    .map(|called| &*called.tool)
-                    .collect();
-                Some(shorten(&clean(&names.join(", ")), ARGUMENTS_SHOWN / 2))
-            } else {
-                self.front.map(|_| String::new())
-            };
-            if let Some(status) = status {
-                write!(self.out, "  {DIM}… {status}{DIM:#}")?;
-                self.status_drawn = true;
-            }
-        }
-        self.out.flush()
-    }
-
-    fn clear_status(&mut self) -> io::Result<()> {
-        if self.status_drawn {
-            self.status_drawn = false;
-            self.out.write_all(b"\r\x1b[K")?;
-        }
-        Ok(())
+        let status = if self.running.is_empty() {
+            self.replies.stream().then(String::new)
+        } else {
+            let called = self.running.iter().filter_map(|call| self.calls.get(call));
+            let names: Vec<&str> = called.map(|called| &*called.tool).collect();
+            Some(shorten(&clean(&names.join(", ")), ARGUMENTS_SHOWN / 2))
+        };
+        self.sheet.status(status.as_deref())
     }
 
     fn voice(&self, agent: &AgentId) -> Style {
@@ -502,61 +364,6 @@ impl<W: Write> Transcript<W> {
         };
         let arguments = arguments_text(arguments);
         format!("{whose}{}{}", clean(tool), shorten(&clean(&arguments), ARGUMENTS_SHOWN))
-    }
-}
-
-/// The name that people see of an agent.
-pub(crate) fn agent_name(crew: &Crew, agent: &AgentId) -> String {
-    let name = crew.find_agent(agent.as_str()).map(|ix| crew.agent(ix).name.as_str()).unwrap_or_default();
-    if name.is_empty() { agent.to_string() } else { clean(name).into_owned() }
-}
-
-/// What became of a call, in words.
-pub(crate) fn call_end(end: CallEnd) -> &'static str {
-    match end {
-        CallEnd::Finished => "finished",
-        CallEnd::Dropped => "dropped",
-        CallEnd::Disconnected => "disconnected; what the peer does is the peer's",
-        CallEnd::Terminated => "terminated",
-        CallEnd::Killed => "killed",
-        CallEnd::Abandoned => "abandoned: it ignores cancellation, its result will be discarded",
-        CallEnd::Unknown => "nobody knows whether it happened",
-        CallEnd::Lost => "lost in a crash",
-    }
-}
-
-/// `(host: "a", count: 1)`; nothing for no arguments.
-fn arguments_text(arguments: &Value) -> String {
-    match arguments {
-        Value::Object(map) if map.is_empty() => String::new(),
-        Value::Object(map) => {
-            let pairs: Vec<String> = map.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-            format!("({})", pairs.join(", "))
-        }
-        Value::Null => String::new(),
-        other => format!("({other})"),
-    }
-}
-
-fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(most - 1).collect();
-    short.push('…');
-    short
-}
-
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// `312 ms`, `1.2 s`, `3 min 20 s`.
-pub(crate) fn duration(millis: u64) -> String {
-    match millis {
-        0..1_000 => format!("{millis} ms"),
-        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
     }
 }
 

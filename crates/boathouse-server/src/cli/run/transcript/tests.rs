@@ -87,7 +87,7 @@ impl Page {
     }
 
     fn text(&self) -> String {
-        let bytes = anstream::adapter::strip_bytes(&self.transcript.out).into_vec();
+        let bytes = anstream::adapter::strip_bytes(&self.transcript.sheet.out).into_vec();
         String::from_utf8(bytes).unwrap()
     }
 }
@@ -128,7 +128,7 @@ fn on_a_terminal_what_is_awaited_stands_in_a_line_that_goes_away() {
     assert!(before.ends_with("  … Ping, Cpu"), "{before:?}");
     page.returned(3, "success", "", 1);
     page.returned(2, "success", "", 2);
-    let raw = String::from_utf8(page.transcript.out.clone()).unwrap();
+    let raw = String::from_utf8(page.transcript.sheet.out.clone()).unwrap();
     // What a terminal shows: a line that was erased is gone.
     let shown: Vec<String> = raw
         .split('\n')
@@ -269,7 +269,7 @@ fn what_models_and_tools_write_cannot_drive_the_terminal() {
     page.reply(1, "doer", "\u{1b}]0;owned\u{7}");
     page.tool(2, "Ping", json!({"host": "\u{1b}[2J"}));
     page.returned(2, "success", "\u{1b}[31mred", 1);
-    let raw = String::from_utf8(page.transcript.out.clone()).unwrap();
+    let raw = String::from_utf8(page.transcript.sheet.out.clone()).unwrap();
     assert!(!raw.contains("\u{1b}]0;") && !raw.contains("\u{1b}[2J") && !raw.contains("\u{7}"), "{raw:?}");
     assert!(raw.contains("\u{fffd}]0;owned\u{fffd}"), "{raw:?}");
 }
