@@ -7,9 +7,11 @@
 mod batch;
 mod blobs;
 mod chores;
+mod events;
 mod lock;
 mod people;
 mod recent;
+mod runs;
 mod schema;
 mod threads;
 mod writer;
@@ -21,18 +23,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse_core::ids::{RunId, Seq, ThreadId, Timestamp};
-use boathouse_core::run::event::RunState;
 use bytes::Bytes;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{QueryBuilder, Row};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::oneshot;
 
 use super::{
     Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait,
     REQUESTS_KEPT, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows, long_ago,
 };
-use blobs::Whole;
-use chores::{Chore, free, now};
+use chores::Chore;
+use events::MAX_SEQ;
 use lock::ServerLock;
 use recent::Recent;
 use threads::{Messages, ThreadChange};
@@ -173,37 +174,7 @@ impl Journal for SqliteJournal {
         if let Some(events) = self.recent.as_ref().and_then(|recent| recent.read(run, after, limit)) {
             return Ok(events);
         }
-        if after.0 > MAX_SEQ || limit == 0 {
-            return Ok(Vec::new());
-        }
-        let rows = sqlx::query(
-            "SELECT e.json, e.seq, p.place, b.text
-                FROM (SELECT run, seq, json FROM events
-                    WHERE run = (SELECT key FROM runs WHERE id = $1) AND seq > $2 ORDER BY seq LIMIT $3) e
-                LEFT JOIN blob_places p ON (p.run, p.seq) = (e.run, e.seq)
-                LEFT JOIN blobs b ON b.key = p.blob
-                ORDER BY e.seq, p.place",
-        )
-        .bind(run.as_str())
-        .bind(after.0.cast_signed())
-        .bind(to_limit(limit))
-        .fetch_all(readers)
-        .await
-        .map_err(schema::error)?;
-        rows.chunk_by(same_event)
-            .zip(after.0 + 1..)
-            .map(|(rows, seq)| match whole_json(rows).and_then(Stored::from_json) {
-                Ok(event) if event.recorded.seq == Seq(seq) => Ok(Arc::new(event)),
-                Ok(event) => Err(JournalError::Corrupt(format!(
-                    "run {run} has event {} where event {seq} should be",
-                    event.recorded.seq
-                ))),
-                Err(JournalError::Corrupt(why)) => {
-                    Err(JournalError::Corrupt(format!("event {seq} of run {run}: {why}")))
-                }
-                Err(other) => Err(other),
-            })
-            .collect()
+        events::read(readers, run, after, limit).await
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunRow>, JournalError> {
@@ -211,48 +182,15 @@ impl Journal for SqliteJournal {
         if let Some(row) = self.recent.as_ref().and_then(|recent| recent.row(run)) {
             return Ok(Some(row));
         }
-        let row = sqlx::query(concat_row!("SELECT ", " FROM runs WHERE id = $1"))
-            .bind(run.as_str())
-            .fetch_optional(readers)
-            .await
-            .map_err(schema::error)?;
-        row.map(|row| to_row(&row, 0)).transpose()
+        runs::row(readers, run).await
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>, JournalError> {
-        let mut sql = QueryBuilder::new(concat_row!("SELECT ", " FROM runs WHERE TRUE"));
-        if let Some(crew) = &query.crew {
-            sql.push(" AND crew = ").push_bind(crew);
-        }
-        if let Some(state) = query.state {
-            sql.push(" AND state = ").push_bind(state.as_str());
-        }
-        if let Some(thread) = &query.thread {
-            sql.push(" AND thread = ").push_bind(thread.as_str());
-        }
-        if let Some((at, run)) = &query.before {
-            sql.push(" AND (created_at, id) < (")
-                .push_bind(at.0)
-                .push(", ")
-                .push_bind(run.as_str())
-                .push(")");
-        }
-        sql.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(to_limit(query.limit));
-        let rows = sql.build().fetch_all(self.readers()?).await.map_err(schema::error)?;
-        rows.iter().map(|row| to_row(row, 0)).collect()
+        runs::rows(self.readers()?, query).await
     }
 
     async fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
-        let rows = sqlx::query(concat!(
-            "SELECT id FROM runs WHERE state = 'running' AND ",
-            free!("$1"),
-            " ORDER BY created_at, id"
-        ))
-        .bind(&*self.process)
-        .fetch_all(self.readers()?)
-        .await
-        .map_err(schema::error)?;
-        rows.iter().map(|row| Ok(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?))).collect()
+        runs::unfinished(self.readers()?, &self.process).await
     }
 
     async fn next_queued(&self, thread: Option<&ThreadId>, limit: usize) -> Result<Vec<Next>, JournalError> {
@@ -358,21 +296,7 @@ impl Journal for SqliteJournal {
 
     async fn prune(&self, keep: &Retention) -> Result<usize, JournalError> {
         self.chore(Chore::ForgetRequests { before: long_ago(REQUESTS_KEPT) }).await?;
-        let rows = sqlx::query(PRUNABLE)
-            .bind(keep.ended_before().0)
-            .bind(to_limit(keep.runs))
-            .fetch_all(self.readers()?)
-            .await
-            .map_err(schema::error)?;
-        let mut events = 0;
-        let mut runs = Vec::new();
-        for row in &rows {
-            events += row.try_get::<i64, _>(1).map_err(schema::error)?;
-            if !runs.is_empty() && events > PRUNED_EVENTS {
-                break;
-            }
-            runs.push(RunId::from(row.try_get::<String, _>(0).map_err(schema::error)?));
-        }
+        let runs = runs::prunable(self.readers()?, keep.ended_before(), keep.runs).await?;
         // Asked for together, they share a transaction.
         futures_util::future::try_join_all(runs.iter().map(|run| self.delete(run))).await?;
         let threads = threads::prunable(self.readers()?, keep.ended_before(), keep.runs).await?;
@@ -428,76 +352,8 @@ impl Journal for SqliteJournal {
     }
 }
 
-/// Ended runs that are too old or too many, and their events, those that ended first in front; some at once.
-const PRUNABLE: &str = "
-    WITH ended AS (SELECT id, seq, updated_at FROM runs
-            WHERE state IN ('completed', 'cancelled', 'failed', 'limit_reached')),
-        too_many AS (SELECT updated_at, id FROM ended ORDER BY updated_at DESC, id DESC LIMIT 1 OFFSET $2)
-    SELECT id, seq FROM ended
-    WHERE updated_at < $1 OR (updated_at, id) <= (SELECT updated_at, id FROM too_many)
-    ORDER BY updated_at, id LIMIT 100";
-
-/// Events of runs that are forgotten at once, unless a single run has more.
-const PRUNED_EVENTS: i64 = 5_000;
-
-/// SQLite's integers are signed.
-const MAX_SEQ: u64 = i64::MAX as u64 - (1 << 32);
-
 fn to_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// Puts the columns that [`to_row`] reads between two pieces of SQL.
-macro_rules! concat_row {
-    ($before:literal, $after:literal) => {
-        concat!($before, "id, crew, crew_hash, thread, state, seq, created_at, updated_at", $after)
-    };
-}
-use concat_row;
-
-/// Reads a row, whose first column is `first`.
-fn to_row(row: &SqliteRow, first: usize) -> Result<RunRow, JournalError> {
-    let text = |column: usize| row.try_get::<String, _>(first + column).map_err(schema::error);
-    let number = |column: usize| row.try_get::<i64, _>(first + column).map_err(schema::error);
-    let run = RunId::from(text(0)?);
-    let state = text(4)?;
-    let state = to_state(&state)
-        .ok_or_else(|| JournalError::Corrupt(format!("run {run} is in the unknown state `{state}`")))?;
-    Ok(RunRow {
-        crew: text(1)?,
-        crew_hash: text(2)?.into(),
-        thread: ThreadId::from(text(3)?),
-        state,
-        seq: Seq(number(5)?.cast_unsigned()),
-        created_at: Timestamp(number(6)?),
-        updated_at: Timestamp(number(7)?),
-        run,
-    })
-}
-
-/// Whether two rows with long texts are of one event.
-fn same_event(row: &SqliteRow, next: &SqliteRow) -> bool {
-    let seq = |row: &SqliteRow| row.try_get::<i64, _>(1).ok();
-    seq(row) == seq(next)
-}
-
-/// The JSON of an event, from the rows of its long texts, or its one row without any.
-fn whole_json(rows: &[SqliteRow]) -> Result<Vec<u8>, JournalError> {
-    let bytes =
-        |row: &SqliteRow, column: usize| row.try_get::<Option<Vec<u8>>, _>(column).map_err(schema::error);
-    let lost = || JournalError::Corrupt("one of its texts is missing".to_owned());
-    let first = rows.first().ok_or_else(lost)?;
-    let mut whole = Whole::new(bytes(first, 0)?.ok_or_else(lost)?);
-    for row in rows {
-        if let Some(place) = row.try_get::<Option<i64>, _>(2).map_err(schema::error)? {
-            whole.put(usize::try_from(place).map_err(|_| lost())?, &bytes(row, 3)?.ok_or_else(lost)?)?;
-        }
-    }
-    Ok(whole.end())
-}
-
-fn to_state(word: &str) -> Option<RunState> {
-    serde_json::from_value(serde_json::Value::from(word)).ok()
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use sqlx::{AssertSqlSafe, Row};
 use super::blobs::{Cut, LongText};
 use super::chores::{free, now};
 use super::people::{push_notices, push_waits};
+use super::runs::{concat_row, to_row};
+use super::threads;
 use super::writer::Write;
-use super::{concat_row, threads, to_row};
 use crate::journal::{Lease, People, REQUESTS_KEPT, RequestKey, RunRow, Stored};
 
 /// Appends. Rows: 0, the place in `$1` of one that does not hold, whether there is such a run.
