@@ -70,9 +70,7 @@ pub(crate) async fn decide(
     RunPath(run): RunPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    Query::parse_strict(parts.uri.query(), &[])?;
-    let body = door::read_body(&app, &parts, body).await?;
+    let (parts, body) = door::read_plain(&app, request).await?;
     let decisions = read_decisions(&body)?;
     let done = match idempotency::key(&parts, &body)? {
         None => {

@@ -16,6 +16,7 @@ use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
 
 use super::App;
 use super::error::{Code, Problem};
+use super::input::Query;
 use crate::server::ServerConfig;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -216,6 +217,14 @@ impl ServerConfig {
     fn allows_origin(&self, origin: &str) -> bool {
         self.allowed_origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
     }
+}
+
+/// The head and the body of a request, for routes that take no parameters.
+pub(crate) async fn read_plain(app: &App, request: Request) -> Result<(request::Parts, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    Query::parse_strict(parts.uri.query(), &[])?;
+    let body = read_body(app, &parts, body).await?;
+    Ok((parts, body))
 }
 
 /// Reads a request's body: at most [`ServerConfig::max_body_bytes`], within [`ServerConfig::body_timeout`].

@@ -1,7 +1,7 @@
 //! New runs from steps of others: forked with edits, or tried again.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use boathouse::core::crew::Model;
 use boathouse::core::ids::{AgentId, RunId, Seq, WaitId};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::{Code, Problem, too_many_runs};
 use super::input::{self, Fields, Query, invalid};
 use super::runs::{
-    RunPath, answer_with, read_answer, read_limits, read_on_disconnect, view_at, while_serving,
+    RunPath, answer_with, locate, read_answer, read_limits, read_on_disconnect, view_at, while_serving,
 };
 use super::{App, door, idempotency};
 
@@ -68,9 +68,7 @@ async fn begin(
         answer_with(StatusCode::ACCEPTED, &view_at(app, &run, at).await?)
     };
     idempotency::mark(&mut response, replayed);
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/runs/{run}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
+    locate(&mut response, format!("/v1/runs/{run}"));
     Ok(response)
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header, request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use axum::response::Response;
 use boathouse::core::ids::{RunId, Seq, ThreadId};
 use boathouse::core::run::event::RunState;
@@ -126,6 +126,13 @@ pub(crate) async fn while_serving(
         biased;
         view = outcome => Ok(view?),
         () = app.closing().cancelled() => Err(CommandError::ShuttingDown.into()),
+    }
+}
+
+/// Says in the answer where what was made is to be found.
+pub(crate) fn locate(response: &mut Response, path: String) {
+    if let Ok(location) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
 }
 

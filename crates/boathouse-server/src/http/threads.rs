@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header, request};
+use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::ids::ThreadId;
 use boathouse::core::message::{Author, Message};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::error::{Code, Problem};
 use super::input::{self, Fields, MAX_HISTORY, Query};
 use super::page::{self, DEFAULT_PAGE, Page};
-use super::runs::{read_history, row_json};
+use super::runs::{locate, read_history, row_json};
 use super::{App, door};
 
 /// Messages on one page.
@@ -70,18 +70,14 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Jso
 
 /// `POST /v1/threads`: makes one, with what was said before.
 pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, bytes) = request.into_parts();
-    Query::parse_strict(parts.uri.query(), &[])?;
-    let bytes = door::read_body(&app, &parts, bytes).await?;
+    let (_, bytes) = door::read_plain(&app, request).await?;
     let mut fields = Fields::parse(&bytes, &["crew", "id", "messages"])?;
     let crew = fields.required_text("crew")?;
     let id = fields.id("id")?.map(ThreadId::from);
     let messages = read_history("messages", fields.list("messages", MAX_HISTORY)?)?;
     let made = app.engine().create_thread(&crew, id, &messages).await?;
     let mut response = (StatusCode::CREATED, Json(body(&made))).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/threads/{}", made.thread)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
+    locate(&mut response, format!("/v1/threads/{}", made.thread));
     Ok(response)
 }
 

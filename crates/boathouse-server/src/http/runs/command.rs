@@ -1,8 +1,7 @@
 //! What a run is told: answers, and commands to cancel, pause and go on.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, request};
+use axum::http::StatusCode;
 use axum::response::Response;
 use boathouse::core::ids::WaitId;
 use boathouse::core::run::event::{Answer, CancelReason, RunState};
@@ -19,9 +18,7 @@ pub(crate) async fn answer(
     RunPath(run): RunPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    Query::parse_strict(parts.uri.query(), &[])?;
-    let body = door::read_body(&app, &parts, body).await?;
+    let (parts, body) = door::read_plain(&app, request).await?;
     let (wait, answer) = read_answer(&body)?;
     let done = match idempotency::key(&parts, &body)? {
         None => {
@@ -74,7 +71,7 @@ pub(crate) async fn cancel(
     let (parts, body) = request.into_parts();
     let query = Query::parse_strict(parts.uri.query(), &["wait"])?;
     let wait = query.flag("wait", false)?;
-    read_nothing(&app, &parts, body).await?;
+    check_empty(&door::read_body(&app, &parts, body).await?)?;
     let cancel = app.engine().cancel(&run, CancelReason::Requested, wait);
     let view = while_serving(&app, cancel).await?;
     let status = if view.state.is_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -87,9 +84,8 @@ pub(crate) async fn pause(
     RunPath(run): RunPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    Query::parse_strict(parts.uri.query(), &[])?;
-    read_nothing(&app, &parts, body).await?;
+    let (_, body) = door::read_plain(&app, request).await?;
+    check_empty(&body)?;
     let view = app.engine().pause(&run).await?;
     let status = if view.state == RunState::Paused { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(answer_with(status, &view))
@@ -101,14 +97,12 @@ pub(crate) async fn resume(
     RunPath(run): RunPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    Query::parse_strict(parts.uri.query(), &[])?;
-    read_nothing(&app, &parts, body).await?;
+    let (_, body) = door::read_plain(&app, request).await?;
+    check_empty(&body)?;
     Ok(answer_with(StatusCode::OK, &app.engine().resume(&run).await?))
 }
 
 /// Refuses a body that says anything.
-async fn read_nothing(app: &App, parts: &request::Parts, body: Body) -> Result<(), Problem> {
-    let body = door::read_body(app, parts, body).await?;
-    Fields::parse(&body, &[]).map(|_| ())
+fn check_empty(body: &[u8]) -> Result<(), Problem> {
+    Fields::parse(body, &[]).map(|_| ())
 }

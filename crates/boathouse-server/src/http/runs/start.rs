@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use boathouse::core::ids::{AgentId, RunId, Seq, ThreadId};
 use boathouse::core::message::{Author, Message};
@@ -13,7 +13,7 @@ use boathouse::feed::Watch;
 use boathouse::journal::RequestKey;
 use serde_json::{Map, Value};
 
-use super::{answer_with, unknown_run, view_at, wants_stream, while_serving};
+use super::{answer_with, locate, unknown_run, view_at, wants_stream, while_serving};
 use crate::http::crews::CrewName;
 use crate::http::error::{Code, Problem};
 use crate::http::input::{self, Fields, MAX_HISTORY, MAX_MESSAGE_BYTES, Query, invalid};
@@ -44,9 +44,7 @@ pub(crate) async fn start(
         _ => answer_with(StatusCode::ACCEPTED, &view_at(&app, &run, at).await?),
     };
     idempotency::mark(&mut response, replayed);
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/runs/{run}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
+    locate(&mut response, format!("/v1/runs/{run}"));
     Ok(response)
 }
 
