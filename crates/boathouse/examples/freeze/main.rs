@@ -14,6 +14,7 @@ use boathouse::engine::{Engine, ForkPoint, ForkRun, WhenBusy};
 use boathouse::log_file::LogFile;
 use boathouse::prelude::*;
 
+mod crews;
 mod scenarios;
 
 #[expect(unreachable_pub, reason = "the module is shared with a test")]
