@@ -1,4 +1,4 @@
-//! The task that writes.
+//! The task that writes. It has a thread of its own, so that no write waits for its turn among thousands of runs.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use boathouse_core::ids::{RunId, Seq, ThreadId};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Outcome, Transactions};
@@ -207,18 +208,25 @@ impl Write {
     }
 }
 
-/// The way to the task that writes. Dropping it aborts the task.
+/// The way to the task that writes. Dropping it stops the task.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Write>,
-    tasks: TaskTracker,
-    task: AbortHandle,
+    task: TaskTracker,
+    _stop: DropGuard,
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, connection: SqliteConnection, recent: Option<Arc<Recent>>) -> Writer {
+    /// Starts it in the caller's runtime. Fails where the system gives no more threads.
+    pub(super) fn start(
+        path: PathBuf,
+        connection: SqliteConnection,
+        recent: Option<Arc<Recent>>,
+    ) -> std::io::Result<Writer> {
         let (queue, queued) = mpsc::channel(QUEUE);
-        let tasks = TaskTracker::new();
+        let (task, runtime, stop) = (TaskTracker::new(), Handle::current(), CancellationToken::new());
+        task.close();
+        let (alive, stopped) = (task.token(), stop.clone());
         let work = Work {
             path,
             connection: Some(connection),
@@ -226,9 +234,11 @@ impl Writer {
             transactions: Transactions::new(),
             closing: false,
         };
-        let task = tasks.spawn(work.run(queued)).abort_handle();
-        tasks.close();
-        Writer { queue, tasks, task }
+        std::thread::Builder::new().name("journal-batches".to_owned()).spawn(move || {
+            runtime.block_on(stopped.run_until_cancelled_owned(work.run(queued)));
+            drop(alive);
+        })?;
+        Ok(Writer { queue, task, _stop: stop.drop_guard() })
     }
 
     /// Queues a write; waits while the queue is full. Once queued it is written even if the caller goes away.
@@ -236,17 +246,17 @@ impl Writer {
         self.queue.send(write).await.map_err(|_| JournalError::Closed)
     }
 
+    /// Writes that the task has not taken yet.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Waits until what is queued has been written and the file is closed. May be called again.
     pub(super) async fn close(&self) {
         // Fails if the task has ended already.
         let _ = self.queue.send(Write::Close).await;
-        self.tasks.wait().await;
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.task.abort();
+        self.task.wait().await;
     }
 }
 
