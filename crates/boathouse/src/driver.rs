@@ -4,7 +4,7 @@
 //! owns every call of its run, so that nothing of a run is alive once its end is recorded.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,10 @@ use crate::tool::{CallLimits, Tool, ToolCx, ToolEnd, tool_for};
 mod calls;
 mod commit;
 mod fits;
+mod quiet;
 
 use calls::{Calls, End, Returned};
+use quiet::Quiet;
 
 /// A command, and who waits for what became of it.
 pub(crate) struct Ask {
@@ -280,13 +282,19 @@ impl Driver {
             return Happening::Returned(returned);
         }
         let wake_at = self.wake_at.map(|at| self.clock.instant(at));
+        let others = pin!(async {
+            tokio::select! {
+                Some(ask) = self.commands.recv() => Happening::Asked(ask),
+                () = until(wake_at) => Happening::Time,
+                () = fired(self.disconnected.as_mut()) => Happening::Disconnected,
+                () = self.shared.interrupt.cancelled() => Happening::Interrupted,
+                () = self.period.over() => Happening::Missed,
+            }
+        });
+        let mut others = Quiet::new(others);
         tokio::select! {
             returned = self.calls.next() => Happening::Returned(returned),
-            Some(ask) = self.commands.recv() => Happening::Asked(ask),
-            () = until(wake_at) => Happening::Time,
-            () = fired(self.disconnected.as_mut()) => Happening::Disconnected,
-            () = self.shared.interrupt.cancelled() => Happening::Interrupted,
-            () = self.period.over() => Happening::Missed,
+            happening = &mut others => happening,
         }
     }
 

@@ -320,7 +320,7 @@ impl Wakers {
 }
 
 /// How much is allocated at a time for encoded deltas.
-const SCRATCH_BYTES: usize = 4096;
+const SCRATCH_BYTES: usize = 1024;
 
 /// Writes the JSON of one delta.
 fn encode(scratch: &mut BytesMut, call: CallId, attempt: u32, offset: usize, text: &str) -> Bytes {

@@ -91,6 +91,8 @@ impl OpenAi {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        // Its fields keep alive what was read with them, all the time that the reply takes.
+        drop(head);
         if is_json { read_whole(exchange, deltas).await } else { read_stream(exchange, deltas).await }
     }
 
