@@ -11,17 +11,18 @@
 //! Source: OpenAI's API reference, "Create chat completion" and "Streaming".
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use bytes::{Bytes, BytesMut};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
-use crate::http::{self, Body, Result};
+use crate::http::{self, Result};
 
 /// Pieces of a reply.
 const PIECES: usize = 40;
@@ -37,54 +38,137 @@ struct State {
     rounds: Mutex<HashMap<u64, usize>>,
 }
 
+/// Serves for ever. Speaks just the HTTP/1.1 that its clients do, so that it leaves the machine to what is measured.
 pub(crate) async fn run() -> Result<()> {
     let state = Arc::new(State::default());
-    http::serve(move |request| {
-        let state = state.clone();
-        async move {
-            match answer(state, request).await {
-                Ok(response) => response,
-                Err(error) => {
-                    http::respond(StatusCode::BAD_REQUEST, "text/plain", http::whole(error.to_string()))
-                }
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listener = socket.listen(4096)?;
+    println!("listens at http://{}", listener.local_addr()?);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (socket, _) = accepted?;
+                socket.set_nodelay(true)?;
+                let connection = Connection { socket, read: BytesMut::new(), state: state.clone() };
+                // A client that goes away is what some scenarios are about.
+                connections.spawn(async move { drop(connection.serve().await) });
             }
+            Some(_) = connections.join_next() => {}
         }
-    })
-    .await
+    }
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>> {
-    let counters = |state: &State| {
+struct Connection {
+    socket: TcpStream,
+    read: BytesMut,
+    state: Arc<State>,
+}
+
+impl Connection {
+    /// Answers one request after the other, until the client goes.
+    async fn serve(mut self) -> Result<()> {
+        loop {
+            let head = loop {
+                if let Some(end) = http::find(&self.read, b"\r\n\r\n") {
+                    break self.read.split_to(end + 4);
+                }
+                self.fill().await?;
+            };
+            let head = std::str::from_utf8(&head)?;
+            let length = http::header(head, "content-length").map_or(Ok(0), str::parse)?;
+            while self.read.len() < length {
+                self.fill().await?;
+            }
+            let body = self.read.split_to(length);
+            match head.split_whitespace().take(2).collect::<Vec<_>>()[..] {
+                ["POST", path] if path.ends_with("/chat/completions") => {
+                    match Reply::to(&body, self.state.clone()) {
+                        Ok(reply) => self.stream(reply).await?,
+                        Err(error) => self.tell("400 Bad Request", &error.to_string()).await?,
+                    }
+                }
+                ["GET", "/stats"] => self.tell("200 OK", &self.state.counters()).await?,
+                ["GET", "/drops"] => self.tell("200 OK", &self.state.drops()).await?,
+                _ => self.tell("404 Not Found", "no such route").await?,
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        match self.socket.read_buf(&mut self.read).await? {
+            0 => Err("the client has gone".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn tell(&mut self, status: &str, text: &str) -> Result<()> {
+        let length = text.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        Ok(self.socket.write_all((head + text).as_bytes()).await?)
+    }
+
+    async fn stream(&mut self, mut reply: Reply) -> Result<()> {
+        let head =
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        self.socket.write_all(head).await?;
+        let Some((first, each)) = reply.pace else {
+            let whole: Vec<u8> = reply.frames.iter().flatten().copied().collect();
+            self.socket.write_all(&whole).await?;
+            reply.frames.clear();
+            return Ok(());
+        };
+        let mut pause = first;
+        while let Some(frame) = reply.frames.front() {
+            self.pause(pause).await?;
+            self.socket.write_all(frame).await?;
+            reply.frames.pop_front();
+            pause = each;
+        }
+        Ok(())
+    }
+
+    /// Waits, unless the client goes meanwhile.
+    async fn pause(&mut self, pause: Duration) -> Result<()> {
+        if pause.is_zero() {
+            // Others get their turn between two writes.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let read = tokio::time::timeout(pause, self.fill()).await;
+        match read {
+            Err(_) => Ok(()),
+            Ok(Ok(())) => Err("the client did not wait for its answer".into()),
+            Ok(Err(gone)) => Err(gone),
+        }
+    }
+}
+
+impl State {
+    fn counters(&self) -> String {
         let [started, finished, dropped] =
-            [&state.started, &state.finished, &state.dropped].map(|counter| counter.load(Ordering::Relaxed));
-        json!({"started": started, "finished": finished, "dropped": dropped, "open": started - finished - dropped})
-    };
-    let told = match (request.method(), request.uri().path()) {
-        (&Method::POST, path) if path.ends_with("/chat/completions") => {
-            let body = request.into_body().collect().await?.to_bytes();
-            let reply = Reply::to(&body, state)?;
-            let frames = futures_util::stream::unfold(reply, async |mut reply| {
-                let frame = reply.next().await?;
-                Some((frame, reply))
-            });
-            return Ok(http::respond(StatusCode::OK, "text/event-stream", http::stream(frames)));
-        }
-        (&Method::GET, "/stats") => counters(&state),
-        (&Method::GET, "/drops") => {
-            let drops = state.drops.lock().unwrap_or_else(PoisonError::into_inner);
-            drops.iter().map(|(probe, at)| (probe.to_string(), json!(at.to_string()))).collect()
-        }
-        _ => return Ok(http::respond(StatusCode::NOT_FOUND, "text/plain", http::whole("no such route\n"))),
-    };
-    Ok(http::respond(StatusCode::OK, "application/json", http::whole(told.to_string())))
+            [&self.started, &self.finished, &self.dropped].map(|counter| counter.load(Ordering::Relaxed));
+        let open = started - finished - dropped;
+        json!({"started": started, "finished": finished, "dropped": dropped, "open": open}).to_string()
+    }
+
+    fn drops(&self) -> String {
+        let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        let drops: serde_json::Map<_, _> =
+            drops.iter().map(|(probe, at)| (probe.to_string(), json!(at.to_string()))).collect();
+        json!(drops).to_string()
+    }
 }
 
 /// A reply on its way.
 struct Reply {
+    /// What is still to be written, each piece a chunk of the body.
     frames: VecDeque<Bytes>,
     /// Before the first piece, and before each further one; `None` gives all at once.
     pace: Option<(Duration, Duration)>,
-    begun: bool,
     probe: Option<u64>,
     state: Arc<State>,
 }
@@ -133,24 +217,7 @@ impl Reply {
             _ => return Err(format!("no script `{script}`").into()),
         };
         state.started.fetch_add(1, Ordering::Relaxed);
-        Ok(Reply { frames, pace, begun: false, probe, state })
-    }
-
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.frames.is_empty() {
-            return None;
-        }
-        let Some((first, each)) = self.pace else {
-            return Some(self.frames.drain(..).collect::<Vec<_>>().concat().into());
-        };
-        let pause = if std::mem::replace(&mut self.begun, true) { each } else { first };
-        if pause.is_zero() {
-            // What was given so far is written before this.
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(pause).await;
-        }
-        self.frames.pop_front()
+        Ok(Reply { frames, pace, probe, state })
     }
 }
 
@@ -177,7 +244,7 @@ fn frames(pieces: usize, piece: &str, call: Option<(&str, serde_json::Value, u64
         });
         format!("data: {chunk}\n\n")
     };
-    let text = Bytes::from(chunk(json!({"content": piece}), None));
+    let text = chunked(&chunk(json!({"content": piece}), None));
     let mut frames: VecDeque<Bytes> = std::iter::repeat_n(text, pieces).collect();
     let mut end = String::new();
     match call {
@@ -197,8 +264,13 @@ fn frames(pieces: usize, piece: &str, call: Option<(&str, serde_json::Value, u64
             "usage": usage,
         })
     );
-    frames.push_back(end.into());
+    frames.push_back([&chunked(&end)[..], b"0\r\n\r\n"].concat().into());
     frames
+}
+
+/// One chunk of a body. Source: RFC 9112, section 7.1.
+fn chunked(text: &str) -> Bytes {
+    format!("{:x}\r\n{text}\r\n", text.len()).into()
 }
 
 /// The text between the end of `mark` and the next quotation mark.
