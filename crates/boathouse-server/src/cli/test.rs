@@ -40,8 +40,8 @@ at the end, also after Ctrl-C, beside what is printed.
 Ctrl-C stops the tests and says how many have run. A second one quits at once.
 
 Exit codes:
-  0 all tests passed, 1 some failed or a report could not be written, 2 usage, a file that
-  cannot be read, or no tests, 130 stopped by Ctrl-C, 143 by SIGTERM";
+  0 all tests passed, 1 some failed, the files have errors, there are no tests, or a report
+  cannot be written, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM";
 
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
@@ -221,8 +221,8 @@ fn load(dirs: &[PathBuf]) -> Result<Vec<(&Path, Suite)>, Failure> {
     }
     match &broken[..] {
         [] => Ok(suites),
-        [dir] => Err(Failure::usage(format!("the tests in {} cannot be run", dir.display()))),
-        dirs => Err(Failure::usage(format!("the tests in {} folders cannot be run", dirs.len()))),
+        [dir] => Err(Failure::new(format!("the tests in {} cannot be run", dir.display()))),
+        dirs => Err(Failure::new(format!("the tests in {} folders cannot be run", dirs.len()))),
     }
 }
 
@@ -250,7 +250,7 @@ fn choose<'a>(suites: &'a [(&'a Path, Suite)], filter: Option<&str>) -> Result<V
         (true, Some(filter)) if count > 0 => {
             Err(Failure::usage(format!("none of the {count} tests has `{filter}` in its file or name")))
         }
-        (true, _) => Err(Failure::usage("there are no tests").hint("docs/testing.md shows how to write one")),
+        (true, _) => Err(Failure::new("there are no tests").hint("docs/testing.md shows how to write one")),
     }
 }
 

@@ -95,6 +95,7 @@ fn every_command_refuses_what_cannot_be_a_crew() {
             &["run", "desk", "hello", "--model", "scripted"][..],
             &["serve", "desk", "--port", "0", "--journal", "memory"],
             &["graph", "desk"],
+            &["test", "desk"],
         ] {
             let said = says(*make, args);
             assert!(said.contains("desk"), "{what}: {args:?}: {said}");

@@ -85,18 +85,18 @@ fn programs_get_json_line_by_line() {
 #[test]
 fn what_cannot_run_is_told_before_anything_runs() {
     let crew = desk("tests: [{name: x, input: hello, expect: {outptu: {equals: x}}}]");
-    let says = |args: &[&str]| {
+    let says = |code: i32, args: &[&str]| {
         let said = done(&mut crew.boathouse(args), "");
-        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{args:?}: {}", said.stderr);
+        assert_eq!((said.code, said.stdout.as_str()), (code, ""), "{args:?}: {}", said.stderr);
         format!("$ boathouse {}\n{}\n", args.join(" "), said.stderr)
     };
-    let mut told = vec![says(&["test", "desk"]), says(&["test", "nowhere"])];
+    let mut told = vec![says(1, &["test", "desk"]), says(1, &["test", "nowhere"])];
     crew.write("tests/a.yaml", TESTS);
-    told.push(says(&["test", "desk", "--filter", "nothing"]));
-    told.push(says(&["test", "desk", "--junit", "x.xml", "--html", "x.xml"]));
-    told.push(says(&["test", "desk", "--jobs", "0"]));
+    told.push(says(2, &["test", "desk", "--filter", "nothing"]));
+    told.push(says(2, &["test", "desk", "--junit", "x.xml", "--html", "x.xml"]));
+    told.push(says(2, &["test", "desk", "--jobs", "0"]));
     fs::remove_file(crew.dir.path().join("desk/tests/a.yaml")).unwrap();
-    told.push(says(&["test", "desk"]));
+    told.push(says(1, &["test", "desk"]));
     insta::assert_snapshot!(told.concat());
 }
 
