@@ -3,6 +3,7 @@
 //! `expected.txt` holds the rendered problems; `BLESS=1` writes it anew.
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its data fails")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,6 +121,15 @@ fn every_bad_crew_says_exactly_what_is_wrong() {
         compare(&folder.join("expected.txt"), &render(&problems), &mut faults);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+#[test]
+fn every_problem_says_what_to_do() {
+    let all = folders("bad").into_iter().chain(folders("good"));
+    let problems = all.flat_map(|folder| checked(&folder).problems);
+    let silent: BTreeSet<String> =
+        problems.filter(|problem| problem.hint.is_none()).map(|problem| problem.to_string()).collect();
+    assert!(silent.is_empty(), "{}", silent.into_iter().collect::<Vec<_>>().join("\n\n"));
 }
 
 #[test]

@@ -42,18 +42,18 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// A crew that cannot run, with everything that is wrong with it.
+/// A crew, or its tests, that cannot run, with everything that is wrong with it.
 #[derive(Clone, Debug)]
 pub struct LoadError {
-    /// Where it was read, or its name if it was compiled from a stored source.
-    pub from: String,
+    /// What it is, and where it was read: `the crew in examples/hello`.
+    pub what: String,
     /// Errors and warnings, `crew.yaml` first, in the order of the text. At least one is an error.
     pub problems: Vec<Problem>,
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the crew in {} cannot run: {}\n\n", self.from, count(&self.problems))?;
+        write!(f, "{} cannot run: {}\n\n", self.what, count(&self.problems))?;
         f.write_str(render(&self.problems).trim_end())
     }
 }
@@ -75,15 +75,15 @@ pub fn load_files(
     catalog: &Catalog,
 ) -> Result<Loaded, LoadError> {
     let in_script = crew_script_problems(&source);
-    // A file that is there but could not be read counts as there: what names its agent is not wrong, too.
-    for problem in found.iter().filter(|problem| problem.is_error() && problem.file != AGENTS_DIR) {
+    // What is there but could not be read counts as there: what names its agent is not wrong, too.
+    for problem in found.iter().filter(|problem| problem.is_error()) {
         source.entry(problem.file.clone()).or_default();
     }
     let mut checked = check(&source, &folder_name(dir), catalog);
     checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
     checked.problems.extend(checked.crew.iter().flat_map(broken_answers));
     checked.problems.extend(in_script);
-    finish(dir.display().to_string(), Some(dir.to_owned()), found, checked)
+    finish(format!("the crew in {}", dir.display()), Some(dir.to_owned()), found, checked)
 }
 
 /// Compiles a crew from its source, as the journal keeps it: the same crew, whatever has become of its folder.
@@ -96,7 +96,7 @@ pub fn compile(source: Source, name: &str, catalog: &Catalog) -> Result<Crew, Lo
 }
 
 fn finish(
-    from: String,
+    what: String,
     dir: Option<PathBuf>,
     found: Vec<Problem>,
     checked: Checked,
@@ -109,7 +109,7 @@ fn finish(
     sort(&mut problems);
     match checked.crew {
         Some(crew) if !problems.iter().any(Problem::is_error) => Ok(Loaded { crew, dir, warnings: problems }),
-        _ => Err(LoadError { from, problems }),
+        _ => Err(LoadError { what, problems }),
     }
 }
 
@@ -162,7 +162,9 @@ fn broken_answers(crew: &Crew) -> Vec<Problem> {
 /// A problem with the schema at a path of `crew.yaml`, or as near to it as the file goes.
 fn broken_schema(crew: &Crew, path: &[&str], message: String) -> Problem {
     let text = crew.source.get(CREW_FILE).map_or("", String::as_str);
-    let problem = Problem::of_file(Severity::Error, Code::InvalidSchema, CREW_FILE, message, None);
+    let hint =
+        Some("write a JSON Schema, such as `{type: object, properties: {host: {type: string}}}`".to_owned());
+    let problem = Problem::of_file(Severity::Error, Code::InvalidSchema, CREW_FILE, message, hint);
     let (root, _) = yaml::parse(text);
     let mut node = root.as_ref();
     let mut place = None;
@@ -239,13 +241,9 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             let message = "this is a file, and a folder is meant";
-            return problems.push(Problem::of_file(
-                Severity::Error,
-                Code::UnreadableFile,
-                folder,
-                message,
-                None,
-            ));
+            let hint = Some(format!("remove it, or make a folder `{folder}` with the files in it"));
+            let problem = Problem::of_file(Severity::Error, Code::UnreadableFile, folder, message, hint);
+            return problems.push(problem);
         }
         Err(error) => return problems.push(Unread::Failed(error).problem(folder)),
     };
@@ -260,7 +258,8 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
     names.retain(|name| Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml"));
     if names.len() > MAX_FOLDER_FILES {
         let message = format!("more than {MAX_FOLDER_FILES} files");
-        problems.push(Problem::of_file(Severity::Error, Code::TooManyFiles, folder, message, None));
+        let hint = Some("remove what does not belong there, or make several crews of it".to_owned());
+        problems.push(Problem::of_file(Severity::Error, Code::TooManyFiles, folder, message, hint));
         return;
     }
     for name in names {
@@ -271,7 +270,8 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
         let file = format!("{folder}{}", name.to_string_lossy());
         if name.to_str().is_none() {
             let message = "the file's name is not UTF-8".to_owned();
-            problems.push(Problem::of_file(Severity::Error, Code::InvalidUtf8, file, message, None));
+            let hint = Some("rename it".to_owned());
+            problems.push(Problem::of_file(Severity::Error, Code::InvalidUtf8, file, message, hint));
         } else if file.ends_with(".yml") {
             let hint = Some(format!("rename it to `{}`", file.replace(".yml", ".yaml")));
             let message = "the file is not read: its name does not end in `.yaml`";
@@ -293,33 +293,47 @@ pub(crate) enum Unread {
     TooLarge,
     NotUtf8(usize),
     Utf16,
+    AFolder,
     NotAFile,
     Failed(io::Error),
 }
 
 impl Unread {
     pub(crate) fn problem(self, file: &str) -> Problem {
+        const SAVE: &str = "save it as UTF-8";
         let (code, message, hint) = match self {
-            Unread::Missing => (Code::MissingFile, "the file is missing".to_owned(), None),
-            Unread::TooLarge => {
-                (Code::TooLarge, format!("the file is larger than {MAX_FILE_BYTES} bytes"), None)
+            Unread::Missing => {
+                (Code::MissingFile, "the file is missing".to_owned(), "write it, or correct its name")
             }
-            Unread::NotUtf8(line) => (
-                Code::InvalidUtf8,
-                format!("the file is not UTF-8 text: line {line} holds other bytes"),
-                Some("save it as UTF-8".to_owned()),
+            Unread::TooLarge => (
+                Code::TooLarge,
+                format!("the file is larger than {} MiB", MAX_FILE_BYTES / 1024 / 1024),
+                "agents can have files of their own in `agents/`, and long texts can be read by a tool",
             ),
-            Unread::Utf16 => (
-                Code::InvalidUtf8,
-                "the file is UTF-16, not UTF-8".to_owned(),
-                Some("save it as UTF-8".to_owned()),
+            Unread::NotUtf8(line) => {
+                let message = format!("the file is not UTF-8 text: line {line} holds other bytes");
+                (Code::InvalidUtf8, message, SAVE)
+            }
+            Unread::Utf16 => (Code::InvalidUtf8, "the file is UTF-16, not UTF-8".to_owned(), SAVE),
+            Unread::AFolder => (
+                Code::UnreadableFile,
+                "this is a folder, and a file is meant".to_owned(),
+                "rename the folder, or remove it",
             ),
-            Unread::NotAFile => (Code::UnreadableFile, "this is not a file".to_owned(), None),
+            Unread::NotAFile => (
+                Code::UnreadableFile,
+                "this is a pipe or a device, and a file is meant".to_owned(),
+                "put a file in its place, or remove it",
+            ),
             Unread::Failed(error) => {
-                (Code::UnreadableFile, format!("the file cannot be read: {error}"), None)
+                let hint = match error.kind() {
+                    io::ErrorKind::PermissionDenied => "let yourself read it, as with `chmod u+r`",
+                    _ => "if it is a link, make it lead to a file",
+                };
+                (Code::UnreadableFile, format!("the file cannot be read: {error}"), hint)
             }
         };
-        Problem::of_file(Severity::Error, code, file, message, hint)
+        Problem::of_file(Severity::Error, code, file, message, Some(hint.to_owned()))
     }
 }
 
@@ -330,6 +344,9 @@ pub(crate) fn read_file(path: &Path) -> Result<String, Unread> {
         io::ErrorKind::NotFound => Unread::Missing,
         _ => Unread::Failed(error),
     })?;
+    if kind.is_dir() {
+        return Err(Unread::AFolder);
+    }
     if !kind.is_file() {
         return Err(Unread::NotAFile);
     }

@@ -22,19 +22,18 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boathouse_core::crew::Source;
 use boathouse_core::crew::file::Problems;
-use boathouse_core::crew::problem::{Problem, count, render, sort};
+use boathouse_core::crew::problem::{Problem, sort};
 use boathouse_core::ids::AgentId;
 use boathouse_core::message::Message;
 use boathouse_core::run::event::Answer;
 
-use crate::crew_dir::{self, Loaded};
+use crate::crew_dir::{self, LoadError, Loaded};
 
 pub mod expect;
 pub mod facts;
@@ -89,24 +88,6 @@ pub struct Test {
     pub expect: Expect,
 }
 
-/// Tests that cannot run, with everything that is wrong with them.
-#[derive(Clone, Debug)]
-pub struct LoadError {
-    /// The crew's folder.
-    pub from: String,
-    /// Errors and warnings, in the order of the text. At least one is an error.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the tests in {} cannot run: {}\n\n", self.from, count(&self.problems))?;
-        f.write_str(render(&self.problems).trim_end())
-    }
-}
-
-impl std::error::Error for LoadError {}
-
 /// The JSON Schema of a file of tests.
 pub(crate) fn schema() -> serde_json::Value {
     boathouse_core::crew::file::schema::of_table(&keys::FILE, "Boathouse: tests/*.yaml")
@@ -128,7 +109,7 @@ impl Suite {
         // Tests may share a script.
         found.dedup();
         if found.iter().any(Problem::is_error) {
-            return Err(LoadError { from: dir.display().to_string(), problems: found });
+            return Err(LoadError { what: format!("the tests in {}", dir.display()), problems: found });
         }
         Ok(Suite { crew, tests, warnings: found })
     }

@@ -226,7 +226,8 @@ impl<'a> Check<'a> {
                 "the shortest pause between attempts, {} ms, exceeds the longest, {} ms",
                 backoff.0, backoff.1
             );
-            self.problems.error(at, Code::OutOfRange, message, None);
+            let hint = Some("lower the one, or raise the other".to_owned());
+            self.problems.error(at, Code::OutOfRange, message, hint);
         }
         let text = |name| view.text(name).map(|said| said.value.to_owned()).filter(|text| !text.is_empty());
         Settings {

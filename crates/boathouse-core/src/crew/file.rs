@@ -14,6 +14,7 @@ mod problems;
 pub mod schema;
 mod view;
 
+use problems::listed;
 pub use problems::{At, MAX_PROBLEMS, Problems};
 pub use view::{Said, View};
 
@@ -156,7 +157,8 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
     let at = At { file, place: node.at };
     let wrong = |problems: &mut Problems<'_>, wanted: &str| {
         let message = format!("`{name}` must be {wanted}, not {}", node.kind());
-        problems.error(at, Code::WrongType, message, hints::instead_of(node, kind));
+        let hint = hints::instead_of(node, kind).unwrap_or_else(|| hints::fitting(kind).to_owned());
+        problems.error(at, Code::WrongType, message, Some(hint));
     };
     // A key without a value is as good as absent.
     if node.is_null() {
@@ -170,7 +172,7 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
                 {
                     let message =
                         format!("`{name}` contains the control character U+{:04X}", u32::from(control));
-                    problems.error(at, Code::ControlCharacter, message, None);
+                    problems.error(at, Code::ControlCharacter, message, Some("remove it".to_owned()));
                 }
             }
             None => wrong(problems, "a text"),
@@ -182,28 +184,30 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
         }
         Kind::Whole { min, max } => match node.whole() {
             Some(number) if number < *min || number > *max => {
-                out_of_range(problems, at, name, number, *min, *max);
+                out_of_range(problems, at, name, number, *min, *max, "");
             }
             Some(_) => {}
             None => wrong(problems, "a whole number"),
         },
         Kind::Number { min, max } => match node.number() {
             Some(number) if number < *min || number > *max => {
-                out_of_range(problems, at, name, number, *min, *max);
+                out_of_range(problems, at, name, number, *min, *max, "");
             }
             Some(_) => {}
             None => wrong(problems, "a number"),
         },
         Kind::Setting { max, default } => match node.whole() {
             Some(0) => zero(problems, at, name, default),
-            Some(number) if number < 0 || number > *max => out_of_range(problems, at, name, number, 1, *max),
+            Some(number) if number < 0 || number > *max => {
+                out_of_range(problems, at, name, number, 1, *max, default);
+            }
             Some(_) => {}
             None => wrong(problems, "a whole number"),
         },
         Kind::Seconds { default } => match node.number() {
             Some(0.0) => zero(problems, at, name, default),
             Some(number) if !(MIN_SECONDS..=MAX_SECONDS).contains(&number) => {
-                out_of_range(problems, at, name, number, MIN_SECONDS, MAX_SECONDS);
+                out_of_range(problems, at, name, number, MIN_SECONDS, MAX_SECONDS, default);
             }
             Some(_) => {}
             None => wrong(problems, "a number of seconds"),
@@ -212,8 +216,8 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
             Some(word) if words.contains(&word) => {}
             Some(word) => {
                 let message = format!("`{name}` is {}, not `{word}`", one_of(words));
-                let hint = problems.suggest(word, words.iter().copied());
-                problems.error(at, Code::UnknownChoice, message, hint);
+                let hint = choose(problems, word, words);
+                problems.error(at, Code::UnknownChoice, message, Some(hint));
             }
             None => wrong(problems, &one_of(words)),
         },
@@ -256,13 +260,9 @@ pub fn validate(node: &Node, kind: &Kind, file: &str, name: &str, problems: &mut
             };
             match (fitting, node.text()) {
                 (Some(Kind::Choice(words)), Some(word)) if !words.contains(&word) => {
-                    let hint = problems.suggest(word, words.iter().copied());
-                    problems.error(
-                        at,
-                        Code::UnknownChoice,
-                        format!("`{name}` is {what}, not `{word}`"),
-                        hint,
-                    );
+                    let hint = choose(problems, word, words);
+                    let message = format!("`{name}` is {what}, not `{word}`");
+                    problems.error(at, Code::UnknownChoice, message, Some(hint));
                 }
                 (Some(kind), _) => validate(node, kind, file, name, problems),
                 (None, _) => wrong(problems, what),
@@ -276,20 +276,22 @@ const MIN_SECONDS: f64 = 0.001;
 /// The longest time that can be asked for: 30 days.
 const MAX_SECONDS: f64 = 30.0 * 86_400.0;
 
-fn out_of_range<T: std::fmt::Display>(
+fn out_of_range<T: std::fmt::Display + PartialOrd>(
     problems: &mut Problems<'_>,
     at: At<'_>,
     name: &str,
     is: T,
     min: T,
     max: T,
+    default: &str,
 ) {
-    problems.error(
-        at,
-        Code::OutOfRange,
-        format!("`{name}` is {is}, but must lie between {min} and {max}"),
-        None,
-    );
+    let message = format!("`{name}` is {is}, but must lie between {min} and {max}");
+    let nearest = if is < min { min } else { max };
+    let or_default = match default {
+        "" => String::new(),
+        default => format!(", or remove the key: the default is {default}"),
+    };
+    problems.error(at, Code::OutOfRange, message, Some(format!("write `{nearest}`{or_default}")));
 }
 
 fn zero(problems: &mut Problems<'_>, at: At<'_>, name: &str, default: &str) {
@@ -302,13 +304,13 @@ fn zero(problems: &mut Problems<'_>, at: At<'_>, name: &str, default: &str) {
     );
 }
 
+/// What to do about a word that is none of these.
+fn choose(problems: &Problems<'_>, word: &str, words: &[&str]) -> String {
+    problems.similar(word, words.iter().copied()).unwrap_or_else(|| "write one of these".to_owned())
+}
+
 fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
+    listed(words, "or")
 }
 
 fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<'_>) {
@@ -320,11 +322,16 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
                     Does::Acts | Does::Needed | Does::NeededByCheck | Does::Note => {}
                     Does::Nothing(why) | Does::Instead(why) => {
                         let message = format!("`{}` does nothing: {why}", key.name);
-                        problems.warn(at, Code::NoEffect, message, None);
+                        problems.warn(at, Code::NoEffect, message, Some("remove the key".to_owned()));
                     }
                     Does::NotYet(why) => {
                         let message = format!("`{}` does nothing yet in this version: {why}", key.name);
-                        problems.warn(at, Code::NotYet, message, None);
+                        problems.warn(
+                            at,
+                            Code::NotYet,
+                            message,
+                            Some("remove the key until then".to_owned()),
+                        );
                     }
                 }
                 validate(&entry.value, &key.kind, file, key.name, problems);
@@ -338,6 +345,7 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
                     Some((_, hint)) => Some((*hint).to_owned()),
                     None => problems.suggest(&entry.key, known.map(|key| key.name)),
                 };
+                let hint = hint.or_else(|| Some("remove it; docs/crew-file.md lists the keys".to_owned()));
                 let message = format!("{} has no key `{}`", table.what, entry.key);
                 problems.error(at, Code::UnknownKey, message, hint);
             }
@@ -347,7 +355,8 @@ fn validate_map(node: &Node, table: &Table, file: &str, problems: &mut Problems<
         let given = node.entries().unwrap_or_default().iter().find(|entry| entry.key == key.name);
         if given.is_none_or(|entry| entry.value.is_null()) {
             let at = At { file, place: given.map_or(node.at, |entry| entry.key_at) };
-            problems.error(at, Code::MissingKey, format!("{} needs `{}`", table.what, key.name), None);
+            let hint = format!("write `{}`", hints::sample(key));
+            problems.error(at, Code::MissingKey, format!("{} needs `{}`", table.what, key.name), Some(hint));
         }
     }
 }

@@ -16,6 +16,8 @@ pub use reader::parse;
 pub const MAX_DEPTH: usize = 64;
 /// Documents with more nodes than this, aliases counted as what they stand for, are refused.
 pub const MAX_NODES: usize = 200_000;
+/// Documents with more bytes of text than this are refused, aliases counted in the same way.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -154,7 +154,7 @@ fn a_folder_that_is_gone_or_unreadable_is_told() {
 
     fs::remove_file(served.file("crew.yaml")).unwrap();
     fs::create_dir(served.file("crew.yaml")).unwrap();
-    served.going.error_with("this is not a file");
+    served.going.error_with("this is a folder, and a file is meant");
     served.going.error_with("its version before is served");
     assert_eq!(served.says(), "first");
 }

@@ -56,12 +56,21 @@ pub(super) fn read<'a>(
             && !names.insert(name.value)
         {
             let message = format!("two tests are called `{}`", name.value);
-            reader.problems.error(name.at, Code::DuplicateTest, message, None);
+            reader.problems.error(
+                name.at,
+                Code::DuplicateTest,
+                message,
+                Some("give one of them another name".to_owned()),
+            );
         }
         tests.push(reader.test(test, script.as_ref(), timeout));
     }
     if view.get("tests").and_then(Node::items).is_some_and(<[Node]>::is_empty) {
-        reader.problems.error(view.at(), Code::EmptyCheck, "the list `tests` is empty".to_owned(), None);
+        let hint = Some(
+            "write a test: `- {name: it greets, input: hello, expect: {output: {contains: hello}}}`"
+                .to_owned(),
+        );
+        reader.problems.error(view.at(), Code::EmptyCheck, "the list `tests` is empty".to_owned(), hint);
     }
     tests
 }
@@ -83,7 +92,12 @@ impl<'a> Reader<'_, 'a, '_> {
     fn test(&mut self, test: View<'_>, script: Option<&Arc<str>>, timeout: Duration) -> Test {
         let input = test.owned("input");
         if let Some(said) = test.text("input").filter(|said| said.value.trim().is_empty()) {
-            self.error(said.at, Code::EmptyCheck, "`input` is empty".to_owned(), None);
+            self.error(
+                said.at,
+                Code::EmptyCheck,
+                "`input` is empty".to_owned(),
+                Some("write what the run is asked".to_owned()),
+            );
         }
         let expect = match test.map("expect") {
             Some(expect) => self.expect(expect),
@@ -137,7 +151,7 @@ impl<'a> Reader<'_, 'a, '_> {
                 ] {
                     if let (Some(at), false) = (answer.key(key), belongs) {
                         let message = format!("`{key}` belongs to {to} only");
-                        self.error(at, Code::Contradiction, message, None);
+                        self.error(at, Code::Contradiction, message, Some("remove it".to_owned()));
                         return None;
                     }
                 }
@@ -164,7 +178,12 @@ impl<'a> Reader<'_, 'a, '_> {
             Yaml::Scalar { .. } | Yaml::List(_) => {
                 let text = node.text()?;
                 if text.trim().is_empty() {
-                    self.error(at, Code::EmptyCheck, "the answer is empty".to_owned(), None);
+                    self.error(
+                        at,
+                        Code::EmptyCheck,
+                        "the answer is empty".to_owned(),
+                        Some("write what is answered".to_owned()),
+                    );
                 }
                 Some(Answer::Text { text: text.to_owned() })
             }
@@ -194,9 +213,13 @@ impl<'a> Reader<'_, 'a, '_> {
                         text
                     }
                     Err(unread) => {
-                        let hint = matches!(unread, Unread::Missing)
-                            .then(|| "the path begins at the folder of the test file".to_owned());
-                        let message = format!("the script {path}: {}", unread.problem(path).message);
+                        let missing = matches!(unread, Unread::Missing);
+                        let problem = unread.problem(path);
+                        let hint = match missing {
+                            true => Some("the path begins at the folder of the test file".to_owned()),
+                            false => problem.hint,
+                        };
+                        let message = format!("the script {path}: {}", problem.message);
                         self.error(at, Code::UnreadableFile, message, hint);
                         return None;
                     }
@@ -220,7 +243,8 @@ impl<'a> Reader<'_, 'a, '_> {
             && state != implied
         {
             let (key, implied) = (if limit.is_some() { "limit" } else { "error" }, implied.as_str());
-            self.error(at, Code::Contradiction, format!("`{key}` is for runs with `state: {implied}`"), None);
+            let message = format!("`{key}` is for runs with `state: {implied}`");
+            self.error(at, Code::Contradiction, message, Some(format!("remove `state`, or remove `{key}`")));
         }
         let json = expect.map("json");
         Expect {
@@ -240,7 +264,8 @@ impl<'a> Reader<'_, 'a, '_> {
     fn text(&mut self, view: View<'_>, key: &str) -> Option<TextCheck> {
         let check = view.map(key)?;
         if check.entries().next().is_none() {
-            self.error(check.at(), Code::EmptyCheck, format!("`{key}` checks nothing"), None);
+            let hint = Some(format!("write `{key}: {{contains: ...}}`"));
+            self.error(check.at(), Code::EmptyCheck, format!("`{key}` checks nothing"), hint);
         }
         let mut regexes = Vec::new();
         for said in one_or_more(check, "regex") {
@@ -248,7 +273,9 @@ impl<'a> Reader<'_, 'a, '_> {
                 Ok(regex) => regexes.push(regex),
                 Err(error) => {
                     let message = format!("`regex` is not a regular expression: {}", script::why(&error));
-                    self.error(said.at, Code::InvalidRegex, message, None);
+                    let hint =
+                        Some("a special character that is meant as itself needs a `\\` before it".to_owned());
+                    self.error(said.at, Code::InvalidRegex, message, hint);
                 }
             }
         }
@@ -306,6 +333,7 @@ impl<'a> Reader<'_, 'a, '_> {
         // A model may call a tool that there is not: then the call is refused.
         if status != Some(ResultStatus::Error) && !known().any(|name| name == said.value) {
             let hint = self.problems.suggest(said.value, known());
+            let hint = hint.or_else(|| Some("a test can only name what the crew offers".to_owned()));
             let message = format!("no agent of the crew has a tool `{}`", said.value);
             self.error(said.at, Code::UnknownTool, message, hint);
         }
@@ -313,7 +341,7 @@ impl<'a> Reader<'_, 'a, '_> {
         if let (Some(_), Some(at)) = (&some, view.key("exact_arguments")) {
             let message = "`arguments` and `exact_arguments` exclude each other".to_owned();
             if all.is_some() {
-                self.error(at, Code::Contradiction, message, None);
+                self.error(at, Code::Contradiction, message, Some("remove one of them".to_owned()));
             }
         }
         Some(CallCheck {
@@ -350,7 +378,7 @@ impl<'a> Reader<'_, 'a, '_> {
                     schema.at(),
                     Code::InvalidSchema,
                     format!("`schema` is no JSON Schema: {why}"),
-                    None,
+                    Some("write one such as `{type: object, required: [id]}`".to_owned()),
                 );
                 None
             }

@@ -89,6 +89,8 @@ fn crews_that_cannot_be_read_say_exactly_why() {
         let dir = if make(name(folder), made.path()) { made.path() } else { folder.as_path() };
         let found = problems(dir);
         assert!(found.iter().any(Problem::is_error), "{} gave a crew", folder.display());
+        let silent = found.iter().find(|problem| problem.hint.is_none());
+        assert!(silent.is_none(), "what to do about it? {}", render(&found));
         let (file, told) = (folder.join("expected.txt"), told(&found));
         if std::env::var_os("BLESS").is_some() {
             fs::write(&file, &told).unwrap();

@@ -79,7 +79,12 @@ impl<'a> Check<'a> {
         if let (Some(why), true) = (never, leads_on) {
             let at = self.routed_at(routing, "defaults", file);
             let message = format!("the default of `{id}` is never taken: {why}");
-            self.problems.warn(at, Code::ConflictingBehaviors, message, None);
+            self.problems.warn(
+                at,
+                Code::ConflictingBehaviors,
+                message,
+                Some("remove one of the two".to_owned()),
+            );
         }
         if let (HandoffStyle::Signal, Some(first), Some(at)) =
             (crew.handoff, agent.handoff_targets.first(), file.view.key("handoff_targets"))
@@ -87,11 +92,21 @@ impl<'a> Check<'a> {
             let default = agent.default_route;
             if let Some(why) = never {
                 let message = format!("`handoff_targets` of `{id}` does nothing: {why}");
-                self.problems.warn(at, Code::ConflictingBehaviors, message, None);
+                self.problems.warn(
+                    at,
+                    Code::ConflictingBehaviors,
+                    message,
+                    Some("remove one of the two".to_owned()),
+                );
             } else if default.is_some_and(|route| route != Route::Agent(*first)) {
                 let message =
                     format!("`handoff_targets` of `{id}` does nothing: `routing.defaults` comes first");
-                self.problems.warn(at, Code::ConflictingBehaviors, message, None);
+                self.problems.warn(
+                    at,
+                    Code::ConflictingBehaviors,
+                    message,
+                    Some("remove one of the two".to_owned()),
+                );
             }
         }
         let next = agent.default_route.or(agent.handoff_targets.first().map(|first| Route::Agent(*first)));
@@ -101,7 +116,8 @@ impl<'a> Check<'a> {
                 None => file.view.key("handoff_targets").unwrap_or(file.id.at),
             };
             let message = format!("`{id}` hands over to itself until `max_handoffs` ends the run");
-            self.problems.warn(at, Code::HandsToItself, message, None);
+            let hint = Some("name another agent, or `null` for the end of the run".to_owned());
+            self.problems.warn(at, Code::HandsToItself, message, hint);
         }
     }
 
@@ -164,7 +180,7 @@ impl<'a> Check<'a> {
                     continue;
                 }
                 let known = BUILT_IN.into_iter().chain(crew.vars.keys().map(String::as_str));
-                let hint = self.problems.suggest(name, known).or_else(|| {
+                let hint = self.problems.similar(name, known).or_else(|| {
                     Some(format!("declare it in `{}`: `vars: {{{name}: null}}`", super::CREW_FILE))
                 });
                 let at = self.problems.find(text.at, written);
@@ -176,7 +192,8 @@ impl<'a> Check<'a> {
             let in_use = used.contains(name.value) || self.names.in_templates.contains(name.value);
             if crew.vars.contains_key(name.value) && !in_use {
                 let message = format!("no prompt uses `{{{{{}}}}}`", name.value);
-                self.problems.warn(name.at, Code::UnusedVar, message, None);
+                let hint = Some("write it in a prompt, or remove the variable".to_owned());
+                self.problems.warn(name.at, Code::UnusedVar, message, hint);
             }
         }
     }

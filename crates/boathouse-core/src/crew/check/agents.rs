@@ -53,11 +53,16 @@ impl<'a> Check<'a> {
                     match files.remove(id) {
                         Some(file) => file,
                         None if self.names.broken.contains(id) => continue,
+                        // Whoever read the folder said that it could not.
+                        None if source.contains_key(AGENTS_DIR) => {
+                            self.names.broken.insert(id);
+                            continue;
+                        }
                         None => {
                             let known = files.keys().copied();
                             let hint = self
                                 .problems
-                                .suggest(id, known)
+                                .similar(id, known)
                                 .or_else(|| Some(format!("write `{AGENTS_DIR}{id}.yaml` with `id: {id}`")));
                             let message = format!("no file of `{AGENTS_DIR}` has the id `{id}`");
                             self.problems.error(at, Code::UnknownAgent, message, hint);
@@ -154,7 +159,8 @@ impl<'a> Check<'a> {
         } else {
             return Some(id);
         };
-        self.problems.error(id.at, Code::InvalidName, format!("the agent's id {fault}"), None);
+        let hint = Some("write a short name, such as `id: triage`".to_owned());
+        self.problems.error(id.at, Code::InvalidName, format!("the agent's id {fault}"), hint);
         None
     }
 
@@ -223,10 +229,6 @@ impl<'a> Check<'a> {
         let provider = named.map_or(DEFAULT_PROVIDER, |said| said.value);
         if !self.catalog.providers.iter().any(|known| known == provider) {
             let hint = self.problems.suggest(provider, self.catalog.providers.iter().map(String::as_str));
-            let hint = hint.or_else(|| match &self.catalog.providers[..] {
-                [] => None,
-                known => Some(format!("known are: {}", known.join(", "))),
-            });
             let message = match named {
                 Some(_) => format!("no provider named `{provider}`"),
                 None => format!("no provider is named, so `{provider}` is meant, and that is not there"),
@@ -241,7 +243,7 @@ impl<'a> Check<'a> {
             None => {
                 let message = format!("no `model` is named for the provider `{provider}`");
                 let at = named.map_or(at, |said| said.at);
-                self.problems.error(at, Code::MissingKey, message, None);
+                self.problems.error(at, Code::MissingKey, message, Some("write `model: ...`".to_owned()));
                 return None;
             }
         };
@@ -307,7 +309,8 @@ impl<'a> Check<'a> {
         if let Some(extra) = block.and_then(|block| block.map("extra")) {
             for (name, _) in extra.entries().filter(|(name, _)| RESERVED.contains(&name.value)) {
                 let message = format!("`{}` belongs to the request itself", name.value);
-                self.problems.error(name.at, Code::ReservedParameter, message, None);
+                let hint = Some("remove it: what the crew file says is sent".to_owned());
+                self.problems.error(name.at, Code::ReservedParameter, message, hint);
             }
         }
         Parameters {

@@ -29,7 +29,12 @@ impl<'a> Check<'a> {
                 || name.value.chars().any(char::is_control)
             {
                 let message = "a group's name has 1 to 128 characters and no control character".to_owned();
-                self.problems.error(name.at, Code::InvalidName, message, None);
+                self.problems.error(
+                    name.at,
+                    Code::InvalidName,
+                    message,
+                    Some("write a short name".to_owned()),
+                );
             }
             self.names.groups.insert(name.value, GroupIx(place));
         }
@@ -64,7 +69,8 @@ impl<'a> Check<'a> {
         }
         if let (true, Some(at)) = (listed.is_empty(), view.key("agents")) {
             let message = format!("the parallel group `{}` has no agents", name.value);
-            self.problems.error(at, Code::EmptyGroup, message, None);
+            let hint = Some("list who works in it, or remove the group".to_owned());
+            self.problems.error(at, Code::EmptyGroup, message, hint);
         }
         let join = match view.map("join").and_then(|join| Some((join, join.whole::<usize>("quorum")?))) {
             Some((join, quorum)) => {
@@ -74,7 +80,8 @@ impl<'a> Check<'a> {
                         "a quorum of {quorum} can never be met: the group has {}",
                         count(listed.len())
                     );
-                    self.problems.error(at, Code::QuorumTooLarge, message, None);
+                    let hint = Some(format!("write at most `quorum: {}`", listed.len()));
+                    self.problems.error(at, Code::QuorumTooLarge, message, hint);
                 }
                 Join::Quorum(quorum)
             }
@@ -122,7 +129,8 @@ impl<'a> Check<'a> {
                     Some(line) => self.problems.find(template.at, line),
                     None => template.at,
                 };
-                self.problems.error(at, Code::BadTemplate, message, None);
+                let hint = "values stand in `{{ ... }}`, statements in `{% ... %}`; write `{{ '{{' }}` for the text itself";
+                self.problems.error(at, Code::BadTemplate, message, Some(hint.to_owned()));
             }
             Ok(compiled) => {
                 let mut unknown: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
@@ -136,7 +144,7 @@ impl<'a> Check<'a> {
                     }
                     let message = format!("the template has no value named `{name}`");
                     let known = IN_TEMPLATES.into_iter().chain(self.names.vars.iter().copied());
-                    let hint = self.problems.suggest(&name, known);
+                    let hint = self.problems.similar(&name, known);
                     let hint =
                         hint.or_else(|| Some("it has `results`, `summary` and the crew's `vars`".to_owned()));
                     let at = self.problems.find(template.at, &name);

@@ -106,7 +106,7 @@ impl<'a> Check<'a> {
             return;
         }
         let registered = self.catalog.tools.iter().map(|spec| spec.name.as_str());
-        let hint = self.problems.suggest(name.value, shelf.defined.keys().copied().chain(registered));
+        let hint = self.problems.similar(name.value, shelf.defined.keys().copied().chain(registered));
         let hint = hint.or_else(|| Some("define it in `crew.yaml` under `tools:`, or remove it".to_owned()));
         self.problems.error(name.at, Code::UnknownTool, format!("no tool named `{}`", name.value), hint);
     }
@@ -158,7 +158,8 @@ impl<'a> Check<'a> {
         if description.trim().is_empty() {
             let message =
                 format!("the tool `{}` has no description: models do not know when to call it", name.value);
-            self.problems.warn(name.at, Code::NoDescription, message, None);
+            let hint = Some("write a `description`: what it does, and when it is worth calling".to_owned());
+            self.problems.warn(name.at, Code::NoDescription, message, hint);
         }
         let command = view.map("command")?;
         let (run, parameters) = match (command.get("argv"), command.get("allow")) {
@@ -170,7 +171,8 @@ impl<'a> Check<'a> {
                 if let Some(at) = view.key("parameters") {
                     let message =
                         "`parameters` does nothing here: a tool with an allow-list takes only `command`";
-                    self.problems.warn(at, Code::NoEffect, message.to_owned(), None);
+                    let hint = Some("remove it".to_owned());
+                    self.problems.warn(at, Code::NoEffect, message.to_owned(), hint);
                 }
                 self.allow_list(command)?
             }
@@ -179,17 +181,24 @@ impl<'a> Check<'a> {
                     Some(_) => "`command` has both `argv` and `allow`",
                     None => "`command` needs `argv` or `allow`",
                 };
-                self.problems.error(command.at(), Code::InvalidCommand, message.to_owned(), None);
+                let hint = "write `argv: [PROGRAM, ARGUMENT]` for one command, or `allow` with all that the model may choose from";
+                self.problems.error(
+                    command.at(),
+                    Code::InvalidCommand,
+                    message.to_owned(),
+                    Some(hint.to_owned()),
+                );
                 return None;
             }
         };
         let env = view.texts("env");
         for variable in env.iter().filter(|said| !is_identifier(said.value)) {
             let message = format!("`{}` is not the name of an environment variable", variable.value);
-            let hint = variable.value.contains('=').then(|| {
-                "only names are listed; the values come from the environment of the program".to_owned()
-            });
-            self.problems.error(variable.at, Code::InvalidName, message, hint);
+            let hint = match variable.value.contains('=') {
+                true => "only names are listed; the values come from the environment of the program",
+                false => "a name has letters, digits and `_`, and begins with no digit",
+            };
+            self.problems.error(variable.at, Code::InvalidName, message, Some(hint.to_owned()));
         }
         let cwd = view.text("cwd").filter(|cwd| !cwd.value.is_empty());
         if let Some(cwd) = cwd.filter(|cwd| !is_below(cwd.value)) {
@@ -226,7 +235,7 @@ impl<'a> Check<'a> {
         }
         if let (Effect::Read | Effect::Idempotent, Some(at)) = (effect, view.key("on_unknown")) {
             let message = "`on_unknown` does nothing: a call that may be repeated is made again";
-            self.problems.warn(at, Code::NoEffect, message.to_owned(), None);
+            self.problems.warn(at, Code::NoEffect, message.to_owned(), Some("remove it".to_owned()));
         }
         ToolSpec {
             effect,
@@ -277,7 +286,8 @@ impl<'a> Check<'a> {
         let properties = match schema.get("properties").filter(|node| !node.is_null()) {
             Some(node) if node.entries().is_none() => {
                 let at = At { file: view.file, place: node.at };
-                self.problems.error(at, Code::InvalidSchema, "`properties` must be a map".to_owned(), None);
+                let hint = Some("write `properties: {host: {type: string}}`".to_owned());
+                self.problems.error(at, Code::InvalidSchema, "`properties` must be a map".to_owned(), hint);
                 return None;
             }
             Some(node) => node.entries().unwrap_or_default(),
@@ -288,6 +298,7 @@ impl<'a> Check<'a> {
             if properties.iter().all(|property| property.key != name.value) {
                 let message = format!("`required` names `{}`, which `properties` does not have", name.value);
                 let hint = self.problems.suggest(name.value, properties.iter().map(|p| p.key.as_str()));
+                let hint = hint.or_else(|| Some(format!("remove it, or describe `{}`", name.value)));
                 self.problems.error(name.at, Code::InvalidSchema, message, hint);
                 sound = false;
             }

@@ -2,7 +2,7 @@
 
 use crate::crew::yaml::{Node, Yaml};
 
-use super::Kind;
+use super::{Key, Kind};
 
 /// Longer texts are not repeated in a hint.
 const LONGEST: usize = 40;
@@ -41,6 +41,45 @@ pub(super) fn instead_of(node: &Node, kind: &Kind) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// How a value of this kind is written.
+pub(super) fn fitting(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::TextOrNull => "write a text; one that begins with `[` or `{` needs quotes",
+        Kind::Flag => "write `true` or `false`",
+        Kind::Whole { .. } | Kind::Setting { .. } => "write digits only, such as `3`",
+        Kind::Number { .. } => "write a number, such as `0.5`",
+        Kind::Seconds { .. } => "write a number of seconds, such as `30` or `0.5`",
+        Kind::Choice(_) => "write one of these",
+        Kind::List(_) => "write `[...]`, or each item on a line of its own after `- `",
+        Kind::Entries(_) | Kind::Map(_) | Kind::Json => {
+            "write its keys below it, indented, each with its value"
+        }
+        Kind::Either { scalar: Some(kind), .. }
+        | Kind::Either { list: Some(kind), .. }
+        | Kind::Either { map: Some(kind), .. } => fitting(kind),
+        Kind::Any | Kind::Either { .. } => "write something else",
+    }
+}
+
+/// A key with a value of its kind.
+pub(super) fn sample(key: &Key) -> String {
+    let value = match &key.kind {
+        Kind::List(_) => "[...]",
+        Kind::Entries(_) | Kind::Map(_) | Kind::Json => "{...}",
+        Kind::Text
+        | Kind::TextOrNull
+        | Kind::Flag
+        | Kind::Whole { .. }
+        | Kind::Number { .. }
+        | Kind::Setting { .. }
+        | Kind::Seconds { .. }
+        | Kind::Choice(_)
+        | Kind::Any
+        | Kind::Either { .. } => "...",
+    };
+    format!("{}: {value}", key.name)
 }
 
 fn short(node: &Node) -> Option<&str> {

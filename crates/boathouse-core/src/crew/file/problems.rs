@@ -18,8 +18,22 @@ pub struct At<'a> {
 /// Most names that a misspelt one is compared with.
 const MAX_CANDIDATES: usize = 1000;
 
+/// Most names that a hint lists, and how long each may be.
+const MAX_LISTED: usize = 20;
+const LONGEST_LISTED: usize = 40;
+
 /// Most problems that are listed; the rest is counted.
 pub const MAX_PROBLEMS: usize = 500;
+
+/// "`a`, `b` and `c`".
+pub(super) fn listed(words: &[&str], last: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+        None => String::new(),
+    }
+}
 
 /// Collects problems.
 #[derive(Debug)]
@@ -82,12 +96,32 @@ impl<'a> Problems<'a> {
     }
 
     /// `did you mean ...?`, unless there are so many problems that nobody would read it.
-    pub fn suggest<'n>(&self, name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    pub fn similar<'n>(&self, name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<String> {
         if self.list.len() < MAX_PROBLEMS {
             suggest(name, candidates.into_iter().take(MAX_CANDIDATES))
         } else {
             None
         }
+    }
+
+    /// The same, and where no name is alike the names that there are, if they can be read at a glance.
+    pub fn suggest<'n>(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'n str, IntoIter: Clone>,
+    ) -> Option<String> {
+        let candidates = candidates.into_iter();
+        self.similar(name, candidates.clone()).or_else(|| {
+            let few: Vec<&str> = candidates.take(MAX_LISTED + 1).collect();
+            let short =
+                few.len() <= MAX_LISTED && few.iter().all(|name| name.chars().count() <= LONGEST_LISTED);
+            match few.len() {
+                0 => None,
+                _ if !short => None,
+                1 => Some(format!("there is only `{}`", few[0])),
+                _ => Some(format!("there are {}", listed(&few, "and"))),
+            }
+        })
     }
 
     /// The first place at or after `at` where the file says `wanted` within one line; else `at`.

@@ -54,7 +54,7 @@ codes! {
     YamlKey = "yaml_key",
     /// `<<` with something that is no map.
     YamlMerge = "yaml_merge",
-    /// More than 200,000 values, aliases counted as what they stand for.
+    /// More than 200,000 values or 8 MiB of text, aliases counted as what they stand for.
     YamlSize = "yaml_size",
     /// Lists and maps nested more than 64 deep.
     YamlDepth = "yaml_depth",

@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 
 use crate::crew::problem::Code;
 
-use super::{Entry, Fault, MAX_DEPTH, MAX_NODES, Node, Place, Yaml};
+use super::{Entry, Fault, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Place, Yaml};
 
 /// Reads one YAML document. Without a tree there is at least one fault; an empty document is a null node.
 pub fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
@@ -46,12 +46,12 @@ fn syntax_fault(error: &ScanError) -> Fault {
     if message.contains("recursion limit") {
         return too_deep(at);
     }
-    let hint = HINTS.iter().find(|(said, _)| message.contains(said)).map(|(_, hint)| (*hint).to_owned());
-    Fault { at, code: Code::YamlSyntax, message, hint }
+    let hint = HINTS.iter().find(|(said, _)| message.contains(said)).map_or(ANY_SYNTAX, |(_, hint)| hint);
+    Fault { at, code: Code::YamlSyntax, message, hint: Some(hint.to_owned()) }
 }
 
-/// What to do about what the parser says, the first that fits.
-const HINTS: [(&str, &str); 8] = [
+/// What to do about what the parser says, the first that fits; [`ANY_SYNTAX`] where none does.
+const HINTS: [(&str, &str); 15] = [
     ("tab", "YAML indents with blanks, never with tabs"),
     ("\\u{0}", "the file holds zero bytes: is it a text?"),
     (
@@ -61,20 +61,39 @@ const HINTS: [(&str, &str); 8] = [
     ("unexpected character", "a text that begins with a special character needs quotes"),
     (
         "mapping values are not allowed",
-        "a text with `: ` in it needs quotes, or stands below `|` on lines of its own",
+        "a text with `: ` in it needs quotes, or stands below `|` on lines of its own; a key begins a line of its own, in one \
+         column with the other keys of its map",
     ),
     ("expected '-' indicator", "the keys of one item stand below each other, in one column"),
     (
         "expected key",
         "the keys of one map stand in one column; a text that begins with `[`, `{` or a quote needs quotes as a whole",
     ),
+    (
+        "expected ':'",
+        "write `key: value`, with a blank after the colon; a text of several lines stands below `|`, indented",
+    ),
     ("after single-quoted scalar", "inside `'...'` a `'` is written twice; or use `\"...\"`"),
+    ("after double-quoted scalar", "inside `\"...\"` a `\"` is written `\\\"`; or use `'...'`"),
+    ("unclosed bracket '['", "close it with `]`; a text that begins with `[` needs quotes"),
+    ("unclosed bracket '{'", "close it with `}`; a text that begins with `{` needs quotes"),
+    ("unclosed quote", "close it; a text of several lines stands below `|`, indented"),
+    ("quoted scalar, ", "inside `\"...\"` a `\\` begins an escape: write `\\\\`, or use `'...'`"),
+    (
+        "expected ',' or",
+        "items in brackets are separated by commas; a text with `[`, `]`, `{`, `}` or `,` in it needs quotes",
+    ),
 ];
+
+/// What to do about everything else.
+const ANY_SYNTAX: &str =
+    "a text with special characters needs quotes, or stands below `|` on lines of its own, indented";
 
 /// How large a finished node is.
 #[derive(Clone, Copy)]
 struct Size {
     nodes: usize,
+    bytes: usize,
     depth: usize,
 }
 
@@ -103,6 +122,8 @@ struct Reader {
     anchors: BTreeMap<usize, (Node, Size)>,
     root: Option<Node>,
     nodes: usize,
+    /// Of all texts.
+    bytes: usize,
     documents: usize,
     faults: Vec<Fault>,
 }
@@ -126,8 +147,9 @@ impl Reader {
                     self.tag_fault(at, &tag.original());
                 }
                 let plain = style == ScalarStyle::Plain && !forced;
+                let size = Size { nodes: 1, bytes: text.len(), depth: 0 };
                 let node = Node { at, yaml: Yaml::Scalar { text: text.into_owned(), plain } };
-                self.finish(node, anchor, Size { nodes: 1, depth: 0 })
+                self.finish(node, anchor, size)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 if let Some(tag) = tag.filter(|tag| tag.core_suffix().is_none()) {
@@ -149,17 +171,18 @@ impl Reader {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                // The size is checked before the copy is made: that stops alias bombs.
-                Some((_, size)) if self.nodes + size.nodes > MAX_NODES => Err(too_large(at)),
                 Some((node, size)) => {
-                    let (node, size) = (node.clone(), *size);
+                    let size = *size;
+                    // Before the copy is made: that stops alias bombs.
+                    self.room_for(size, at)?;
+                    let node = node.clone();
                     self.finish(node, 0, size)
                 }
                 None => Err(Fault {
                     at,
                     code: Code::YamlAlias,
                     message: "this alias stands inside what it stands for".to_owned(),
-                    hint: None,
+                    hint: Some("write out what is meant".to_owned()),
                 }),
             },
             Event::UnresolvedAlias(name) => Err(Fault {
@@ -188,7 +211,7 @@ impl Reader {
         if self.open.len() >= MAX_DEPTH {
             return Err(too_deep(at));
         }
-        self.open.push(Open { at, anchor, size: Size { nodes: 1, depth: 1 }, children });
+        self.open.push(Open { at, anchor, size: Size { nodes: 1, bytes: 0, depth: 1 }, children });
         Ok(())
     }
 
@@ -203,6 +226,7 @@ impl Reader {
         };
         // Its parts are counted already.
         self.nodes -= open.size.nodes - 1;
+        self.bytes -= open.size.bytes;
         self.finish(Node { at: open.at, yaml }, open.anchor, open.size)
     }
 
@@ -220,7 +244,7 @@ impl Reader {
                         at,
                         code: Code::YamlMerge,
                         message: "`<<` takes a map or a list of maps".to_owned(),
-                        hint: None,
+                        hint: Some("write `<<: *name`, where `&name` stands before a map".to_owned()),
                     });
                     continue;
                 };
@@ -234,18 +258,34 @@ impl Reader {
         }
     }
 
+    fn room_for(&self, size: Size, at: Place) -> Result<(), Fault> {
+        let (most, of) = if self.nodes + size.nodes > MAX_NODES {
+            (MAX_NODES, "values")
+        } else if self.bytes + size.bytes > MAX_BYTES {
+            (MAX_BYTES, "bytes of text")
+        } else {
+            return Ok(());
+        };
+        let message = format!("more than {most} {of}, counting what aliases stand for");
+        let hint = Some("write less, and fewer aliases of what is long".to_owned());
+        Err(Fault { at, code: Code::YamlSize, message, hint })
+    }
+
+    fn count(&mut self, size: Size) {
+        self.nodes += size.nodes;
+        self.bytes += size.bytes;
+    }
+
     /// Hands a finished node to the collection that it belongs to.
     fn finish(&mut self, node: Node, anchor: usize, size: Size) -> Result<(), Fault> {
-        self.nodes += size.nodes;
-        if self.nodes > MAX_NODES {
-            return Err(too_large(node.at));
-        }
+        self.room_for(size, node.at)?;
+        self.count(size);
         if self.open.len() + size.depth > MAX_DEPTH {
             return Err(too_deep(node.at));
         }
         if anchor != 0 {
             // The copy counts too, so that many nested anchors cannot multiply a document.
-            self.nodes += size.nodes;
+            self.count(size);
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(parent) = self.open.last_mut() else {
@@ -288,12 +328,8 @@ impl Reader {
     }
 }
 
-fn too_large(at: Place) -> Fault {
-    let message = format!("more than {MAX_NODES} values, counting what aliases stand for");
-    Fault { at, code: Code::YamlSize, message, hint: None }
-}
-
 fn too_deep(at: Place) -> Fault {
     let message = format!("lists and maps are nested more than {MAX_DEPTH} deep");
-    Fault { at, code: Code::YamlDepth, message, hint: None }
+    let hint = Some("close what is open, and quote a text that begins with `[` or `{`".to_owned());
+    Fault { at, code: Code::YamlDepth, message, hint }
 }

@@ -45,6 +45,8 @@ fn bombs_are_refused_at_once() {
         bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
     assert_eq!(parse(&bomb).1[0].code, Code::YamlSize);
+    let long = format!("long: &long {}\nlists: [{}]\n", "x".repeat(100_000), "*long, ".repeat(1_000));
+    assert_eq!(parse(&long).1[0].code, Code::YamlSize);
     for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
         let (root, faults) = parse(&deep);
         assert!(root.is_none() && !faults.is_empty());

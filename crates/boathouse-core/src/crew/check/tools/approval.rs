@@ -52,7 +52,7 @@ impl<'a> Check<'a> {
             let message = format!(
                 "`args.{name}` is not a parameter of this tool: without it a person is asked each time"
             );
-            let hint = self.problems.suggest(name, known.iter().copied());
+            let hint = self.problems.similar(name, known.iter().copied());
             let hint = hint.unwrap_or_else(|| "declare it under `parameters`".to_owned());
             self.problems.warn(at, Code::BadExpression, message, Some(hint));
         }

@@ -26,7 +26,12 @@ impl<'a> Check<'a> {
         let Some(program) = argv.first() else {
             let at = command.key("argv").unwrap_or(command.at());
             let message = "`argv` is empty: it needs the program, then its arguments".to_owned();
-            self.problems.error(at, Code::InvalidCommand, message, None);
+            self.problems.error(
+                at,
+                Code::InvalidCommand,
+                message,
+                Some("write `argv: [PROGRAM, ARGUMENT]`".to_owned()),
+            );
             return None;
         };
         self.program(*program);
@@ -40,7 +45,7 @@ impl<'a> Check<'a> {
             for name in placeholders(element.value) {
                 if !declared.contains(name.as_str()) {
                     let message = format!("`{{{name}}}` is not a parameter of this tool");
-                    let hint = self.problems.suggest(&name, declared.iter().copied());
+                    let hint = self.problems.similar(&name, declared.iter().copied());
                     let hint = hint.unwrap_or_else(|| {
                         format!(
                             "declare it under `parameters`, or write `{{{{{name}}}}}` for the text itself"
@@ -60,7 +65,9 @@ impl<'a> Check<'a> {
         for name in declared.iter().filter(|name| !used.contains(**name)) {
             let at = tool.key("parameters").unwrap_or(tool.at());
             let message = format!("the parameter `{name}` does nothing: `argv` has no `{{{name}}}`");
-            self.problems.warn(at, Code::NoEffect, message, None);
+            let hint =
+                Some(format!("write `{{{name}}}` where the command needs it, or remove the parameter"));
+            self.problems.warn(at, Code::NoEffect, message, hint);
         }
         let sound = self.problems.error_count() == errors_before;
         sound.then(|| CommandLine::Argv(argv.iter().map(|said| said.value.to_owned()).collect()))
