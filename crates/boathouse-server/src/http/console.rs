@@ -22,14 +22,14 @@ struct Asset {
 }
 
 macro_rules! asset {
-    ($path:literal, $kind:ident, $file:literal) => {
-        Asset { path: $path, kind: $kind, text: include_str!(concat!("../../console/", $file)) }
+    ($path:literal, $kind:ident, $($file:literal),+) => {
+        Asset { path: $path, kind: $kind, text: concat!($(include_str!(concat!("../../console/", $file))),+) }
     };
 }
 
 static ASSETS: [Asset; 13] = [
     asset!("/", HTML, "index.html"),
-    asset!("/style.css", STYLE, "style.css"),
+    asset!("/style.css", STYLE, "palette.css", "style.css"),
     asset!("/app.js", SCRIPT, "app.js"),
     asset!("/api.js", SCRIPT, "api.js"),
     asset!("/crews.js", SCRIPT, "crews.js"),

@@ -23,7 +23,7 @@ mod story;
 /// The check that the path is told by.
 const PATH: &str = "path";
 
-const STYLE: &str = include_str!("html/page.css");
+const STYLE: &str = concat!(include_str!("../../../console/palette.css"), include_str!("html/page.css"));
 
 /// The page.
 pub(super) fn page(shown: &[Shown<'_>], summary: &Summary) -> String {
