@@ -167,6 +167,25 @@ fn a_page_shows_all_of_it_and_needs_nothing_else() {
 }
 
 #[test]
+fn a_page_tells_what_prompts_went_without() {
+    let crew = desk(
+        "tests: [{name: long, input: now, history: [{role: user, content: one}, {role: assistant, content: two}, \
+         {role: user, content: three}, {role: assistant, content: four}], expect: {}}]",
+    );
+    let settings = |settings: &str| {
+        crew.write("crew.yaml", &format!("{CREW}settings: {{keep_recent: 2, {settings}}}\n"));
+        done(&mut crew.boathouse(&["test", "desk", "--html", "report.html"]), "");
+        read(&crew, "report.html")
+    };
+    let page = settings("summarize: true");
+    let told =
+        "a summary stands for 4 older messages in prompts</summary><pre dir=\"auto\">Well. [END]</pre>";
+    assert!(page.contains(told), "{page}");
+    let page = settings("summarize: false");
+    assert!(page.contains("older messages left out of prompts</p>"), "{page}");
+}
+
+#[test]
 fn ctrl_c_stops_the_tests_and_the_reports_say_so() {
     let crew = desk(
         "tests: [{name: quick, input: say it, expect: {}}, {name: slow, input: slow, timeout_seconds: 7200, expect: {}}]",

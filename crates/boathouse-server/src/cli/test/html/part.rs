@@ -103,7 +103,30 @@ impl Teller<'_, '_> {
                 };
                 self.person("answered", &text);
             }
+            Part::Expired => {
+                self.html.raw("<p class=\"note bad\">nobody decided in time</p>\n");
+            }
+            Part::Trimmed { dropped, summary, failed } => self.trimmed(*dropped, *summary, *failed),
         }
+    }
+
+    fn trimmed(&mut self, dropped: usize, summary: Option<&str>, failed: Option<&str>) {
+        let older = counted(dropped as u64, "older message");
+        if let Some(summary) = summary {
+            self.html
+                .raw("<details class=\"joined\"><summary>a summary stands for ")
+                .text(&older)
+                .raw(" in prompts</summary><pre dir=\"auto\">")
+                .text(summary)
+                .raw("</pre></details>\n");
+            return;
+        }
+        let class = if failed.is_some() { "note bad" } else { "note" };
+        self.html.open("p", &[("class", class)]).text(&older).raw(" left out of prompts");
+        if let Some(why) = failed {
+            self.html.raw(", without a summary: ").span("", why);
+        }
+        self.html.raw("</p>\n");
     }
 
     fn asked(&mut self, started: &RunStarted) {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use boathouse::core::ids::{AgentId, BranchId, CallId};
+use boathouse::core::ids::{AgentId, BranchId, CallId, WaitId};
 use boathouse::core::message::Usage;
 use boathouse::core::run::event::{
-    Answer, BranchEnd, CallEnd, CallError, Event, NextAttempt, Recorded, RunStarted, Via, WaitFor,
+    Answer, BranchEnd, CallEnd, CallError, Event, NextAttempt, Recorded, RunStarted, Timer, Via, WaitFor,
 };
 use boathouse::crew_test::facts::Call;
 
@@ -36,6 +36,10 @@ pub(super) enum Part<'a> {
     Waits { agent: &'a AgentId, what: &'a WaitFor },
     /// The person answers.
     Answered(&'a Answer),
+    /// Nobody answered in time.
+    Expired,
+    /// Older messages no longer go into prompts: so many since the beginning, and what stands for them if anything does.
+    Trimmed { dropped: usize, summary: Option<&'a str>, failed: Option<&'a str> },
 }
 
 /// A reply, and the calls that it asked for.
@@ -77,17 +81,17 @@ pub(super) fn tell<'a>(log: &'a [Recorded], calls: &'a [Call]) -> Story<'a> {
         ends: HashMap::new(),
         started: HashMap::new(),
         lane_of: HashMap::new(),
+        waits: HashMap::new(),
+        summaries: HashMap::new(),
+        trimmed: false,
         story: Story { parts: Vec::new(), lanes: Vec::new() },
     };
+    // The calls of a reply are told with it, and how they ended with them.
     for recorded in log {
-        match &recorded.event {
-            Event::ToolReturned { result, took_ms, .. } => {
-                teller.ends.insert(result.call, Ended::Returned { took_ms: *took_ms });
-            }
-            Event::CallStopped { call, end } => {
-                teller.ends.insert(*call, Ended::Stopped(*end));
-            }
-            _ => {}
+        if let Event::ToolReturned { result, took_ms, .. } = &recorded.event {
+            teller.ends.insert(result.call, Ended::Returned { took_ms: *took_ms });
+        } else if let Event::CallStopped { call, end } = &recorded.event {
+            teller.ends.insert(*call, Ended::Stopped(*end));
         }
     }
     for recorded in log {
@@ -102,6 +106,11 @@ struct Teller<'a> {
     /// Where calls were made, and whose they were.
     started: HashMap<CallId, (BranchId, &'a AgentId)>,
     lane_of: HashMap<BranchId, usize>,
+    /// Where people are waited for.
+    waits: HashMap<WaitId, BranchId>,
+    summaries: HashMap<CallId, &'a str>,
+    /// Whether it was told that messages go without a summary: they do from then on.
+    trimmed: bool,
     story: Story<'a>,
 }
 
@@ -148,9 +157,46 @@ impl<'a> Teller<'a> {
                 }
             }
             Event::Joined { branch, output, .. } => self.add(*branch, Part::Joined { output }),
-            Event::WaitOpened { branch, agent, what, .. } => self.add(*branch, Part::Waits { agent, what }),
-            Event::Answered { answer, .. } => self.story.parts.push(Part::Answered(answer)),
-            _ => {}
+            Event::WaitOpened { wait, branch, agent, what } => {
+                self.waits.insert(*wait, *branch);
+                self.add(*branch, Part::Waits { agent, what });
+            }
+            Event::Answered { wait, answer, .. } => self.add_to_wait(*wait, Part::Answered(answer)),
+            Event::TimedOut { timer: Timer::Wait(wait) } => self.add_to_wait(*wait, Part::Expired),
+            Event::Summarized { call, reply, .. } => {
+                self.summaries.insert(*call, &reply.text);
+            }
+            Event::HistoryTrimmed { branch, dropped, summary, failed } => {
+                let summary = summary.and_then(|call| self.summaries.get(&call).copied());
+                if summary.is_some() || failed.is_some() || !self.trimmed {
+                    self.trimmed |= summary.is_none();
+                    let (dropped, failed) = (*dropped, failed.as_deref());
+                    self.add(*branch, Part::Trimmed { dropped, summary, failed });
+                }
+            }
+            // Told with the call, with the branch, or with what the outgrown history becomes.
+            Event::ToolReturned { .. }
+            | Event::CallStopped { .. }
+            | Event::GroupClosing { .. }
+            | Event::HistoryOutgrown { .. }
+            // The end of the run and of the branches says it.
+            | Event::TimedOut { timer: Timer::Run | Timer::Group(_) }
+            | Event::CancelRequested { .. }
+            | Event::RunEnded { .. }
+            // No test queues a run, stops the process, or has an operator.
+            | Event::Begun { .. }
+            | Event::TakenOver { .. }
+            | Event::PauseRequested {}
+            | Event::Paused {}
+            | Event::Resumed {} => {}
+        }
+    }
+
+    /// Tells something where that wait was told.
+    fn add_to_wait(&mut self, wait: WaitId, part: Part<'a>) {
+        match self.waits.get(&wait).copied() {
+            Some(branch) => self.add(branch, part),
+            None => self.story.parts.push(part),
         }
     }
 
