@@ -85,8 +85,8 @@ fn of(kind: &Kind, nullable: bool) -> Map<String, Value> {
         Kind::Flag => extended(
             &["boolean", "string"],
             json!({
-                // What YAML 1.1 took for a flag, in any case.
-                "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$",
+                // Words that YAML 1.1 took for flags are texts to editors; whether they stand in quotes no schema can tell.
+                "pattern": "^([Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$",
                 "patternErrorMessage": "Write true or false.",
             }),
         ),
