@@ -19,6 +19,8 @@ use crate::tool::registry;
 
 /// A file of a crew that is larger is refused.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// A crew whose files are larger together is refused; its tests count for themselves.
+pub const MAX_CREW_BYTES: usize = 8 * 1024 * 1024;
 /// A crew with more files under `agents/`, or under `tests/`, is refused.
 pub const MAX_FOLDER_FILES: usize = 1000;
 
@@ -74,7 +76,6 @@ pub fn load_files(
     (mut source, found): (Source, Vec<Problem>),
     catalog: &Catalog,
 ) -> Result<Loaded, LoadError> {
-    let in_script = crew_script_problems(&source);
     // What is there but could not be read counts as there: what names its agent is not wrong, too.
     for problem in found.iter().filter(|problem| problem.is_error()) {
         source.entry(problem.file.clone()).or_default();
@@ -82,7 +83,12 @@ pub fn load_files(
     let mut checked = check(&source, &folder_name(dir), catalog);
     checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
     checked.problems.extend(checked.crew.iter().flat_map(broken_answers));
-    checked.problems.extend(in_script);
+    let broken = |problem: &Problem| problem.is_error() && problem.file == SCRIPT_FILE;
+    if let Some(text) = source.get(SCRIPT_FILE)
+        && !checked.problems.iter().chain(&found).any(broken)
+    {
+        checked.problems.extend(script_problems(SCRIPT_FILE, text));
+    }
     finish(format!("the crew in {}", dir.display()), Some(dir.to_owned()), found, checked)
 }
 
@@ -113,13 +119,7 @@ fn finish(
     }
 }
 
-/// What is wrong with the rules of the crew's script. Its YAML is the core's to check.
-fn crew_script_problems(source: &Source) -> Vec<Problem> {
-    let text = source.get(SCRIPT_FILE).filter(|text| yaml::parse(text).1.is_empty());
-    text.map(|text| script_problems(SCRIPT_FILE, text)).unwrap_or_default()
-}
-
-/// What is wrong with a script.
+/// What is wrong with the rules of a script whose YAML is sound.
 pub(crate) fn script_problems(file: &str, text: &str) -> Vec<Problem> {
     let lines = lines(text);
     let faults = script::check(text).into_iter();
@@ -262,6 +262,7 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
         problems.push(Problem::of_file(Severity::Error, Code::TooManyFiles, folder, message, hint));
         return;
     }
+    let mut bytes: usize = source.values().map(String::len).sum();
     for name in names {
         // Editors keep copies and locks beside a file, under names that begin with a dot.
         if name.as_encoded_bytes().starts_with(b".") {
@@ -279,6 +280,22 @@ pub(crate) fn read_folder(dir: &Path, folder: &str, source: &mut Source, problem
         } else {
             match read_file(&dir.join(folder).join(&name)) {
                 Ok(text) => {
+                    bytes += text.len();
+                    if bytes > MAX_CREW_BYTES {
+                        // Nobody waits for what cannot be served anyway.
+                        source.retain(|file, _| !file.starts_with(folder));
+                        let mib = MAX_CREW_BYTES / 1024 / 1024;
+                        let message = format!("the files are larger than {mib} MiB together");
+                        let hint = Some("make several crews of them".to_owned());
+                        problems.push(Problem::of_file(
+                            Severity::Error,
+                            Code::TooLarge,
+                            folder,
+                            message,
+                            hint,
+                        ));
+                        return;
+                    }
                     source.insert(file, text);
                 }
                 Err(unread) => problems.push(unread.problem(&file)),

@@ -28,6 +28,10 @@ fn make(name: &str, dir: &Path) -> bool {
     write("agents/clerk.yaml", CLERK);
     match name {
         "disk-too-large" => write("crew.yaml", &format!("{CREW}description: {}\n", "x".repeat(10 << 20))),
+        "disk-too-large-together" => (0..9).for_each(|n| {
+            let backstory = "x".repeat((1 << 20) - 100);
+            write(&format!("agents/a{n}.yaml"), &format!("id: a{n}\nbackstory: {backstory}\n"));
+        }),
         "disk-too-many-files" => (0..=1000).for_each(|n| write(&format!("agents/a{n}.yaml"), CLERK)),
         "disk-too-many-problems" => {
             write("crew.yaml", &format!("agents: [clerk{}]\n", ", clerk".repeat(600)))

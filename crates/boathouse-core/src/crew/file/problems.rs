@@ -110,6 +110,9 @@ impl<'a> Problems<'a> {
         name: &str,
         candidates: impl IntoIterator<Item = &'n str, IntoIter: Clone>,
     ) -> Option<String> {
+        if self.list.len() >= MAX_PROBLEMS {
+            return None;
+        }
         let candidates = candidates.into_iter();
         self.similar(name, candidates.clone()).or_else(|| {
             let few: Vec<&str> = candidates.take(MAX_LISTED + 1).collect();

@@ -32,7 +32,7 @@ codes! {
     MissingFile = "missing_file",
     /// A file cannot be read: no permission, or it is not a file.
     UnreadableFile = "unreadable_file",
-    /// A file is larger than 1 MiB.
+    /// A file is larger than 1 MiB, or all together are larger than 8 MiB.
     TooLarge = "too_large",
     /// There are more than 1000 files under `agents/`, or under `tests/`.
     TooManyFiles = "too_many_files",
