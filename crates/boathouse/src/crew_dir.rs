@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use boathouse_core::crew::check::{AGENTS_DIR, CREW_FILE, Catalog, Checked, SCRIPT_FILE, check};
 use boathouse_core::crew::problem::{Code, Problem, Severity, count, lines, render, sort};
 use boathouse_core::crew::yaml::{self, Node, Place};
-use boathouse_core::crew::{Crew, Source};
+use boathouse_core::crew::{Agent, Crew, Source};
 
 use crate::provider::script;
 use crate::tool::arguments::validator;
@@ -23,6 +23,9 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub const MAX_CREW_BYTES: usize = 8 * 1024 * 1024;
 /// A crew with more files under `agents/`, or under `tests/`, is refused.
 pub const MAX_FOLDER_FILES: usize = 1000;
+
+/// The provider that answers from the crew's own files.
+const SCRIPTED: &str = "scripted";
 
 /// A crew, and the folder that it came from.
 #[derive(Clone, Debug)]
@@ -84,6 +87,7 @@ pub fn load_files(
     checked.problems.extend(checked.crew.iter().flat_map(broken_tools));
     checked.problems.extend(checked.crew.iter().flat_map(broken_answers));
     let broken = |problem: &Problem| problem.is_error() && problem.file == SCRIPT_FILE;
+    checked.problems.extend(checked.crew.as_ref().and_then(|crew| missing_script(crew, &source)));
     if let Some(text) = source.get(SCRIPT_FILE)
         && !checked.problems.iter().chain(&found).any(broken)
     {
@@ -117,6 +121,19 @@ fn finish(
         Some(crew) if !problems.iter().any(Problem::is_error) => Ok(Loaded { crew, dir, warnings: problems }),
         _ => Err(LoadError { what, problems }),
     }
+}
+
+/// Agents that could never speak: their words would be in a file that is not there.
+fn missing_script(crew: &Crew, source: &Source) -> Option<Problem> {
+    let scripted = |agent: &&Agent| agent.models.iter().any(|model| model.provider == SCRIPTED);
+    let agent = crew.agents.iter().find(scripted).filter(|_| !source.contains_key(SCRIPT_FILE))?;
+    let message = format!(
+        "`{}` asks the provider `{SCRIPTED}`, and there is no `{SCRIPT_FILE}` to answer from",
+        agent.id
+    );
+    let hint =
+        "write it (docs/scripted.md), or run with another model: `--model openai/gpt-4o-mini`".to_owned();
+    Some(Problem::of_file(Severity::Warning, Code::MissingScript, CREW_FILE, message, Some(hint)))
 }
 
 /// What is wrong with the rules of a script whose YAML is sound.

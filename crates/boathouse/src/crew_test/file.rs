@@ -12,7 +12,6 @@ use boathouse_core::crew::yaml::{self, Node, Yaml};
 use boathouse_core::ids::AgentId;
 use boathouse_core::message::{Author, Message, ResultStatus};
 use boathouse_core::run::event::{Answer, RunState};
-use regex::Regex;
 use serde_json::Value;
 
 use super::expect::{Among, AtMost, CallCheck, Expect, PauseCheck, PausesCheck, TextCheck, ToolsCheck};
@@ -269,10 +268,10 @@ impl<'a> Reader<'_, 'a, '_> {
         }
         let mut regexes = Vec::new();
         for said in one_or_more(check, "regex") {
-            match Regex::new(said.value) {
+            match script::compile(said.value) {
                 Ok(regex) => regexes.push(regex),
-                Err(error) => {
-                    let message = format!("`regex` is not a regular expression: {}", script::why(&error));
+                Err(why) => {
+                    let message = format!("`regex` {why}");
                     let hint =
                         Some("a special character that is meant as itself needs a `\\` before it".to_owned());
                     self.error(said.at, Code::InvalidRegex, message, hint);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use boathouse_core::message::Usage;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
@@ -22,6 +22,12 @@ pub(crate) use quote::Quotes;
 
 /// The name of the file beside `crew.yaml`.
 pub const FILE: &str = "scripted.yaml";
+
+/// Rules of one file.
+const MAX_RULES: usize = 1000;
+
+/// Bytes that one pattern may take, compiled: a file of patterns is read at each start.
+const PATTERN_BYTES: usize = 256 << 10;
 
 /// Says everything that is wrong with the text of a `scripted.yaml`; empty if nothing is.
 pub fn check(text: &str) -> Vec<Fault> {
@@ -211,6 +217,10 @@ impl Script {
             let why = why.strip_suffix(&told_twice).unwrap_or(&why);
             vec![Place { line: at.line(), column: at.column() }.say(why)]
         })?;
+        if let Some(first) = file.rules.get(MAX_RULES) {
+            let many = file.rules.len();
+            return Err(vec![Place::of(first).say(format!("{many} rules; there may be {MAX_RULES}"))]);
+        }
         let mut faults = Vec::new();
         let checked = file.rules.into_iter().map(Rule::check);
         let rules = checked.filter_map(|rule| rule.map_err(|fault| faults.push(fault)).ok()).collect();
@@ -310,15 +320,23 @@ impl Place {
 
 fn pattern(key: &str, text: Option<Spanned<String>>) -> Result<Option<Regex>, Fault> {
     let Some(text) = text else { return Ok(None) };
-    Regex::new(&text.value).map(Some).map_err(|error| {
-        Place::of(&text).say(format!("`{key}` is not a regular expression: {}", why(&error)))
-    })
+    let said = |why| Place::of(&text).say(format!("`{key}` {why}"));
+    compile(&text.value).map(Some).map_err(said)
 }
 
-/// What is wrong with a pattern, in one line: the crate draws it over several, and its last line says it.
-pub(crate) fn why(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+/// Compiles a pattern, or says in one line what it is instead: the crate draws faults over several lines, of which the
+/// last says it.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(pattern).size_limit(PATTERN_BYTES).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            r"is too large a pattern; repeat less, or write `[0-9A-Za-z_]` for `\w`".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("is not a regular expression: {why}")
+        }
+    })
 }
 
 fn pieces(

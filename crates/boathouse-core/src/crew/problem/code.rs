@@ -162,6 +162,8 @@ codes! {
     InvalidPath = "invalid_path",
     /// A schema that cannot be used.
     InvalidSchema = "invalid_schema",
+    /// The provider `scripted`, and no `scripted.yaml` to answer from.
+    MissingScript = "missing_script",
     /// A rule of `scripted.yaml` that cannot be used.
     InvalidScript = "invalid_script",
     /// A pattern that is no regular expression.
