@@ -19,7 +19,7 @@ use boathouse_core::run::event::{
     CallError, CancelReason, Event, OnDisconnect, Pinned, Recorded, RunState, Timer,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -471,22 +471,14 @@ async fn until(at: Option<Instant>) {
     }
 }
 
+/// Completes when the last reader has been gone for the grace.
+fn gone(feed: Arc<Feed>, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { feed.left_for(grace).await })
+}
+
 async fn fired(future: Option<&mut Pin<Box<dyn Future<Output = ()> + Send>>>) {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
-}
-
-/// Completes when the last reader has been gone for the grace.
-fn gone(feed: Arc<Feed>, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        loop {
-            feed.abandoned().await;
-            sleep(grace).await;
-            if feed.watchers() == 0 {
-                return;
-            }
-        }
-    })
 }

@@ -6,13 +6,14 @@
 //! publishing is one short lock, and wakes only those who wait.
 
 use std::future::{Future, poll_fn};
-use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use boathouse_core::ids::{CallId, Seq};
 use boathouse_core::run::event::Event;
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::time::sleep;
 
 use crate::journal::Stored;
 use crate::sync::{Mutex, MutexGuard};
@@ -74,7 +75,7 @@ struct State {
     ended: bool,
     /// Nothing more will be published here.
     closed: bool,
-    /// The last watcher has gone, and nobody was told yet.
+    /// The last watcher has gone, and nobody has come back.
     abandoned: bool,
     /// Who wants to be told of that.
     on_abandoned: Option<Waker>,
@@ -198,14 +199,14 @@ impl Feed {
         self.lock().watchers()
     }
 
-    /// Completes when the last watcher has gone, also if that was before the call; once for each time it happens, and
-    /// not if somebody came back in between. A watcher that goes while the run is at rest or over does not count.
+    /// Completes when the last watcher has gone, also if that was before the call, as long as nobody has come back. A
+    /// watcher that goes while the run is at rest or over does not count.
     ///
     /// Cancel safe. One at a time: a second future takes the first one's place.
     pub fn abandoned(&self) -> impl Future<Output = ()> + Send + '_ {
         poll_fn(|cx| {
             let mut state = self.lock();
-            if mem::take(&mut state.abandoned) {
+            if state.abandoned {
                 return Poll::Ready(());
             }
             match &mut state.on_abandoned {
@@ -214,6 +215,19 @@ impl Feed {
             }
             Poll::Pending
         })
+    }
+
+    /// Completes when the last watcher has been gone for the grace.
+    ///
+    /// Cancel safe: asked again, it begins with the grace again. As [`Feed::abandoned`], one at a time.
+    pub(crate) async fn left_for(&self, grace: Duration) {
+        loop {
+            self.abandoned().await;
+            sleep(grace).await;
+            if self.watchers() == 0 {
+                return;
+            }
+        }
     }
 
     /// A panic while the lock is held would leave at worst a missing entry, so the state stays usable.

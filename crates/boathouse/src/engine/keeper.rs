@@ -65,7 +65,7 @@ impl Shared {
         }
     }
 
-    fn spawn_keeper(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_keeper(&self, work: impl Future<Output = ()> + Send + 'static) {
         let (told, interrupt) = (self.keepers_end.clone(), self.interrupt.clone());
         self.keepers.spawn(async move {
             tokio::select! {

@@ -11,6 +11,7 @@ use boathouse_core::Run;
 use boathouse_core::crew::Crew;
 use boathouse_core::crew::check::Catalog;
 use boathouse_core::ids::{RunId, Seq, Timestamp};
+use boathouse_core::run::Phase;
 use boathouse_core::run::event::Recorded;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
@@ -337,16 +338,29 @@ impl Shared {
     }
 
     /// After a driver has stopped.
-    pub(super) fn finish(self: &Arc<Self>, id: &RunId, feed: &Feed, mut driver: Driver, stopped: &Stopped) {
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        id: &RunId,
+        feed: &Arc<Feed>,
+        mut driver: Driver,
+        stopped: &Stopped,
+    ) {
         if driver.run().outcome().is_some() {
             self.free(driver.run());
         }
+        let wants = driver.run().started().on_disconnect;
         match stopped {
-            Stopped::AtRest => return,
+            Stopped::AtRest => {
+                if *driver.run().phase() == Phase::Queued {
+                    self.cancel_when_left(id, wants, feed.clone());
+                }
+                return;
+            }
             Stopped::Interrupted => {}
             // Another went first. Whoever watches goes on waiting; commands find the run as it is, queued.
             Stopped::Lost(JournalError::ThreadBusy(_)) if driver.is_kept() => {
                 self.table().remove(id);
+                self.cancel_when_left(id, wants, feed.clone());
                 for ask in driver.take_asks() {
                     // Whoever asked is told by what is dropped.
                     let _ = self.send(id, ask);
@@ -373,6 +387,7 @@ impl Table {
             return None;
         }
         let (commands, receiver) = mpsc::unbounded_channel();
+        self.turns.is_driven(run);
         self.live.insert(run.clone(), Live { commands, gone: CancellationToken::new() });
         Some((self.feed(run, Seq(0)), receiver))
     }

@@ -307,6 +307,7 @@ impl Engine {
     ) -> Result<Started, StartError> {
         let shared = self.shared();
         let thread = prepared.started.thread.clone();
+        let on_disconnect = prepared.started.on_disconnect;
         prepared.started.queued = Some(why);
         let first = Recorded {
             seq: Seq(1),
@@ -331,12 +332,13 @@ impl Engine {
             Watch::live(feed.clone(), shared.journal.clone(), prepared.id.clone(), Seq(0), deltas)
         });
         let request = prepared.request;
-        let (owner, shared) = (shared.clone(), shared.clone());
+        let (owner, shared, run) = (shared.clone(), shared.clone(), prepared.id.clone());
         let kept = owner.drivers.spawn(async move {
             let created = shared.journal.create(new).await;
             drop(request);
             if created.is_ok() {
                 feed.publish(&[first]);
+                shared.cancel_when_left(&run, on_disconnect, feed);
                 shared.queued(thread);
             }
             created

@@ -10,9 +10,12 @@ use std::sync::atomic::Ordering;
 
 use boathouse_core::Run;
 use boathouse_core::ids::{RunId, Seq, ThreadId};
-use boathouse_core::run::event::{Pinned, RunState};
+use boathouse_core::run::admit::Command;
+use boathouse_core::run::event::{CancelReason, Event, OnDisconnect, Pinned, RunState};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::driver::Ask;
 use crate::feed::Feed;
 use crate::journal::{JournalError, Next, RunQuery, Turn};
 
@@ -36,6 +39,9 @@ pub(super) struct Turns {
     pub(super) short_of_room: bool,
     /// Queued runs that are watched here. If another process begins them, their watches end.
     watched: HashSet<RunId>,
+    /// Queued runs that are cancelled when their last reader goes, with what ends the looking: once a run is driven its
+    /// driver does that.
+    left: HashMap<RunId, DropGuard>,
     /// Threads on which somebody is about to begin before those who wait.
     held: HashMap<ThreadId, usize>,
 }
@@ -47,6 +53,11 @@ impl Turns {
             self.everywhere = true;
             self.wake.notify_one();
         }
+    }
+
+    /// A run is going to be driven.
+    pub(super) fn is_driven(&mut self, run: &RunId) {
+        self.left.remove(run);
     }
 
     fn look(&mut self, thread: Option<ThreadId>) {
@@ -180,6 +191,7 @@ impl Shared {
             }
             let mut table = self.table();
             table.turns.watched.remove(&run);
+            table.turns.left.remove(&run);
             let driven = table.live.contains_key(&run);
             drop(table);
             if let Some(feed) = self.feed(&run).filter(|_| !driven) {
@@ -187,6 +199,32 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Cancels a queued run when its last reader has been gone for the grace, if it wants that; until it is driven.
+    pub(super) fn cancel_when_left(self: &Arc<Self>, run: &RunId, wants: OnDisconnect, feed: Arc<Feed>) {
+        if wants != OnDisconnect::Cancel {
+            return;
+        }
+        let driven = CancellationToken::new();
+        {
+            let mut table = self.table();
+            if table.live.contains_key(run) {
+                return;
+            }
+            table.turns.left.insert(run.clone(), driven.clone().drop_guard());
+        }
+        let (shared, run) = (self.clone(), run.clone());
+        self.spawn_keeper(async move {
+            tokio::select! {
+                () = feed.left_for(shared.disconnect_grace) => {
+                    let command = Command::Cancel { reason: CancelReason::Disconnected };
+                    // Nobody is left to be told; when the engine closes the run stays queued.
+                    let _ = shared.send(&run, Ask { command, done: oneshot::channel().0, request: None });
+                }
+                () = driven.cancelled() => {}
+            }
+        });
     }
 
     /// What a queued run begins with, now that its turn has come.
@@ -214,7 +252,7 @@ impl Shared {
     /// The feed of a run that waits for its turn: it outlives the waiting as long as somebody watches. `None` if it does
     /// not wait any more.
     pub(super) async fn feed_of_queued(
-        &self,
+        self: &Arc<Self>,
         run: &RunId,
         seq: Seq,
     ) -> Result<Option<Arc<Feed>>, JournalError> {
@@ -223,6 +261,12 @@ impl Shared {
         let driven = self.table().live.contains_key(run);
         let row = self.journal.run(run).await?;
         let queued = row.is_some_and(|row| row.state == RunState::Queued);
+        if queued {
+            let first = self.journal.read(run, Seq(0), 1).await?;
+            if let Some(Event::RunStarted(started)) = first.first().map(|stored| &stored.recorded.event) {
+                self.cancel_when_left(run, started.on_disconnect, feed.clone());
+            }
+        }
         Ok((driven || queued || self.table().live.contains_key(run)).then_some(feed))
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boathouse::core::ids::{RunId, ThreadId};
+use boathouse::core::ids::{RunId, Seq, ThreadId};
 use boathouse::core::message::{Author, Message};
-use boathouse::core::run::event::{CancelReason, Event, Outcome, QueuedFor, Recorded, RunState};
+use boathouse::core::run::event::{
+    CancelReason, Event, OnDisconnect, Outcome, QueuedFor, Recorded, RunState,
+};
 use boathouse::engine::{CommandError, Engine, StartError, StartRun, WhenBusy};
 use boathouse::journal::{
     Journal, JournalError, MemoryJournal, NewRun, NewThread, OnThread, RunQuery, Stored, Turn,
@@ -270,6 +272,100 @@ async fn runs_beyond_the_limit_wait_in_order_and_beyond_that_are_refused() {
     let first = &log(&engine, &runs[4]).await[0];
     assert!(matches!(&first.event, Event::RunStarted(started) if started.queued == Some(QueuedFor::Room)));
     engine.start(start("one")).await.expect("there is room again");
+}
+
+/// Queued behind a run that is held: on its thread, or for room.
+async fn queued_behind(
+    wait: WhenBusy,
+    journal: impl Journal,
+) -> (World, Engine, Held, Requests, RunId, (RunId, boathouse::feed::Watch)) {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let engine = Engine::builder()
+        .journal(journal)
+        .providers(Providers::new().with("scripted", Arc::new(held.clone())))
+        .tools(world.tools())
+        .crew(load(ONE, HI, &world.catalog()))
+        .max_active_runs(if wait == WhenBusy::Enqueue { 9 } else { 1 })
+        .start()
+        .await
+        .expect("it starts");
+    let first = engine.start(on("t", "1", wait)).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    let thread = if wait == WhenBusy::Enqueue { "t" } else { "u" };
+    let second = StartRun { on_disconnect: OnDisconnect::Cancel, ..on(thread, "2", wait) };
+    let second = engine.start_watched(second, true).await.expect("it waits");
+    assert_eq!(state(&engine, &second.0).await, RunState::Queued);
+    (world, engine, held, requests, first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_run_is_cancelled_when_its_last_reader_stays_away() {
+    for wait in [WhenBusy::Enqueue, WhenBusy::Reject] {
+        let (_world, engine, held, _requests, first, (second, watch)) =
+            queued_behind(wait, MemoryJournal::new()).await;
+        drop(watch);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let back = engine.watch(&second, Seq(0), true).await.expect("it can be read").expect("there is one");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(state(&engine, &second).await, RunState::Queued, "somebody came back in time");
+        // A command that is refused gives it a driver for a moment.
+        engine.pause(&second).await.expect_err("it has not begun");
+        drop(back);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let gone = engine.run(&second).await.expect("it can be read").expect("there is one");
+        let Some(Outcome::Cancelled { reason, .. }) = gone.outcome else { panic!("{gone:?}") };
+        assert_eq!(reason, CancelReason::Disconnected);
+        assert_eq!(state(&engine, &first).await, RunState::Running, "nobody waited for its turn");
+        held.release("a");
+        assert_eq!(engine.wait(&first).await.expect("it ends").state, RunState::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_turn_comes_just_after_its_last_reader_went_is_cancelled_too() {
+    let (_world, engine, held, mut requests, _first, (second, watch)) =
+        queued_behind(WhenBusy::Enqueue, MemoryJournal::new()).await;
+    drop(watch);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    held.release("a");
+    requests.asked.recv().await.expect("the second is asked");
+    assert_eq!(state(&engine, &second).await, RunState::Running);
+    let gone = engine.wait(&second).await.expect("it ends");
+    let Some(Outcome::Cancelled { reason, .. }) = gone.outcome else { panic!("{gone:?}") };
+    assert_eq!(reason, CancelReason::Disconnected);
+}
+
+#[tokio::test]
+async fn a_queued_run_that_is_watched_again_after_a_restart_is_cancelled_when_left() {
+    let world = World::new();
+    let journal = world.sqlite().await;
+    let (_made, engine, _held, _requests, first, (second, watch)) =
+        queued_behind(WhenBusy::Enqueue, journal).await;
+    engine.shutdown(Duration::ZERO).await;
+    drop(watch);
+
+    let (held, mut requests) = Held::new();
+    let engine = Engine::builder()
+        .journal(world.sqlite().await)
+        .providers(Providers::new().with("scripted", Arc::new(held)))
+        .tools(world.tools())
+        .crew(load(ONE, HI, &world.catalog()))
+        .disconnect_grace(Duration::from_millis(1))
+        .start()
+        .await
+        .expect("it starts");
+    requests.asked.recv().await.expect("the first goes on");
+    assert_eq!(state(&engine, &second).await, RunState::Queued, "nobody has watched it here");
+    let again = engine.watch(&second, Seq(0), true).await.expect("it can be read").expect("there is one");
+    drop(again);
+    // Not by waiting for the run: whoever waits is a reader.
+    while state(&engine, &second).await == RunState::Queued {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(state(&engine, &second).await, RunState::Cancelled);
+    assert_eq!(state(&engine, &first).await, RunState::Running, "nobody waited for its turn");
+    engine.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test]
