@@ -2,7 +2,8 @@
 //!
 //! Its log begins with copies of that run's events, numbered as they were, so it stands alone: recovery, streams and
 //! replay know nothing of forks, and the other run may be deleted. A step is the number of an event after which no call
-//! is in flight. The time of the new run begins with it: every copy is recorded now.
+//! is in flight. The time of the new run begins with it: every copy is recorded now, and approvals expire as late after
+//! it as they did after they were asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::branch::CallPlace;
 use super::decide::{Decision, decide};
 use super::event::{
     Answer, CallKind, Event, FORMAT, ForkedFrom, OnDisconnect, Outcome, Recorded, RunLimits, RunStarted,
-    Timer,
+    Timer, WaitFor,
 };
 use super::{OperatorPause, Phase, ReplayError, Run};
 
@@ -340,8 +341,11 @@ fn begin(
     let first = Recorded { seq: Seq(1), at: now, event: started };
     let run = Run::begin(fresh.run.clone(), parent.crew.clone(), &first)?;
     let mut fork = Fork { run, log: vec![first] };
-    for recorded in copied {
+    for (recorded, before) in copied.iter().zip(parent.log) {
         let mut event = recorded.event.clone();
+        if let Event::WaitOpened { what: WaitFor::Approval { expires_at: Some(at), .. }, .. } = &mut event {
+            *at = now.plus_millis(at.millis_since(before.at));
+        }
         if recorded.seq == at
             && let (Some(text), Event::ModelReplied { reply, .. }) = (&edits.reply, &mut event)
         {

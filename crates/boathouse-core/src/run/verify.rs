@@ -147,6 +147,11 @@ fn instead_of(run: &Run, recorded: &Recorded, copied: bool) -> Option<Now> {
             let now = call::attempt_failed(run, *call, error.clone(), *took_ms, recorded.at)?;
             (!leads_to(&now, next)).then(|| Now::Event(Box::new(now)))
         }
+        // Copies are all of the time of the fork: what had passed by then is not in them.
+        Event::TimedOut { timer: Timer::Wait(wait) } if copied => {
+            (!run.waits.iter().any(|open| open.wait == *wait)).then_some(Now::Waiting)
+        }
+        Event::TimedOut { .. } if copied => None,
         Event::TimedOut { timer: Timer::Wait(_) } => {
             (approval::expired(run, recorded.at).as_ref() != Some(event)).then_some(Now::Waiting)
         }

@@ -1,8 +1,9 @@
 //! A fork at every step of a run goes to the same end; a retry repeats no call that may be made only once.
 
-use boathouse_core::crew::{Crew, Model, OnError};
-use boathouse_core::ids::{AgentId, CallId, RunId, Seq, ThreadId, Timestamp};
+use boathouse_core::crew::{Approval, Crew, Model, OnError};
+use boathouse_core::ids::{AgentId, CallId, RunId, Seq, ThreadId, Timestamp, WaitId};
 use boathouse_core::run::admit::Command;
+use boathouse_core::run::approval::{ApprovalDecision, expired};
 use boathouse_core::run::event::{
     Answer, CallErrorKind, CallKind, CancelReason, Event, Outcome, RunLimits, RunState, WaitFor,
 };
@@ -272,4 +273,51 @@ fn a_timeout_is_tried_again_with_fresh_time() {
     assert_eq!(again.run.active_ms(), 0);
     assert!(again.log.iter().all(|recorded| recorded.at >= Timestamp(sim.now.0)));
     assert_eq!(again.go().output(), "late");
+}
+
+/// A run whose calls of `Send` wait for a person, for a minute each.
+fn asking() -> Sim {
+    let mut a = agent("a");
+    a.tools = vec![SEND];
+    let mut crew = crew(vec![a]);
+    let mut spec = (*crew.tools[SEND.0].spec).clone();
+    spec.approval = Approval::Always;
+    crew.tools[SEND.0].spec = spec.into();
+    crew.settings.approval_timeout_ms = Some(60_000);
+    let two = [("Send", r#"{"what":"1"}"#), ("Send", r#"{"what":"2"}"#)];
+    let mut sim = Sim::new(crew, script([("a", vec![tools("", &two), text("end")])]));
+    sim.answer_call(sim.open()[0]);
+    sim
+}
+
+#[test]
+fn approvals_of_a_fork_expire_as_long_after_it_as_they_did_after_they_were_asked_for() {
+    let mut sim = asking();
+    let waits: Vec<WaitId> = sim.run.waits().iter().map(|open| open.wait).collect();
+    let asked = sim.run.seq().0;
+    // The first is decided, the second expires; then a day passes.
+    let decision = ApprovalDecision { wait: waits[0], answer: Answer::Approve {}, digest: None, by: None };
+    sim.command(Command::Decide { decisions: vec![decision] }).expect("it waits");
+    sim.answer_call(sim.open()[0]);
+    sim.now = sim.now.plus_millis(60_000);
+    sim.record(expired(&sim.run, sim.now).expect("its time is over"));
+    let expired_at = sim.run.seq().0;
+    sim.settle();
+    sim.now = sim.now.plus_millis(86_400_000);
+
+    let fork = forked(&sim, Some(asked), &Edits::default()).expect("it waits there");
+    let begins = fork.run.created_at();
+    assert_eq!(fork.run.waits().len(), 2, "nothing has expired: {:?}", fork.types());
+    for open in fork.run.waits() {
+        assert_eq!(open.expires_at(), Some(begins.plus_millis(60_000)));
+    }
+    assert_eq!(expired(&fork.run, begins.plus_millis(59_999)), None);
+    // Also of a fork of the fork, and what had expired before stays so.
+    let again = forked(&fork, Some(asked), &Edits::default()).expect("it waits there");
+    assert_eq!(again.run.waits()[0].expires_at(), Some(again.run.created_at().plus_millis(60_000)));
+    let later = forked(&sim, Some(expired_at), &Edits::default()).expect("nothing is in flight there");
+    assert!(later.run.waits().is_empty());
+    for fork in [fork, again, later.go()] {
+        assert_eq!(first_difference(fork.run.id(), fork.run.crew(), &fork.log), Ok(None));
+    }
 }
