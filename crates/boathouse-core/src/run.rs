@@ -241,6 +241,7 @@ impl Run {
         };
         if run.phase == Phase::Running {
             run.pin(started.pinned.as_ref())?;
+            run.queue_fork();
         }
         Ok(run)
     }

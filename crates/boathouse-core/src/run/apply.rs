@@ -45,13 +45,28 @@ impl Run {
             Event::CallStarted { .. } | Event::HistoryTrimmed { .. } | Event::HistoryOutgrown { .. } => {}
             _ => self.takeovers = 0,
         }
-        self.take_down(&recorded.event)
+        self.take_down(&recorded.event)?;
+        self.queue_fork();
+        Ok(())
+    }
+
+    /// A fork that waits for room does so after all that it was forked with.
+    pub(super) fn queue_fork(&mut self) {
+        let fork = self.started.forked_from.as_ref();
+        if self.phase == Phase::Running && fork.is_some_and(|fork| fork.queued.contains(&self.seq)) {
+            self.phase = Phase::Queued;
+        }
     }
 
     /// Active time stands while no driver had the run and while nothing is busy.
     fn count_time(&mut self, recorded: &Recorded) {
         let passed = recorded.at.millis_since(self.last_at);
         if passed == 0 || matches!(recorded.event, Event::TakenOver { .. }) {
+            return;
+        }
+        if let Event::Begun { .. } = recorded.event {
+            // People could not decide meanwhile.
+            self.waits.iter_mut().for_each(|open| open.what.put_off(passed));
             return;
         }
         if self.is_busy() {
@@ -78,7 +93,10 @@ impl Run {
                     return Err(self.misfit("the run has begun".to_owned()));
                 }
                 self.phase = Phase::Running;
-                self.pin(pinned.as_ref())?;
+                // A fork has been given what it begins with.
+                if self.main().history.is_empty() {
+                    self.pin(pinned.as_ref())?;
+                }
             }
             Event::TakenOver { lost } => {
                 for call in lost {

@@ -380,6 +380,17 @@ fn begin(
 }
 
 impl Fork {
+    /// The same fork, which waits for room.
+    pub fn queued(mut self) -> Result<Fork, ReplayError> {
+        if let Some(Recorded { event: Event::RunStarted(started), .. }) = self.log.first_mut()
+            && let Some(fork) = &mut started.forked_from
+        {
+            fork.queued.push(self.run.seq());
+        }
+        let run = Run::replay(self.run.id().clone(), self.run.crew().clone(), &self.log)?;
+        Ok(Fork { run, ..self })
+    }
+
     /// Records what the run decides by itself. Returns whether it then waits for calls that have all been started.
     fn settle(&mut self, at: Timestamp) -> Result<bool, ReplayError> {
         loop {
@@ -425,7 +436,10 @@ fn first(
     at: Seq,
     edits: &Edits,
 ) -> Result<RunStarted, ForkRefused> {
-    let mut models = started.forked_from.as_ref().map(|before| before.models.clone()).unwrap_or_default();
+    let before = started.forked_from.as_ref();
+    let mut models = before.map(|before| before.models.clone()).unwrap_or_default();
+    let mut queued = before.map(|before| before.queued.clone()).unwrap_or_default();
+    queued.retain(|waited| *waited < at);
     if let Some(model) = &edits.model {
         models.extend(parent.crew.agents.iter().map(|agent| (agent.id.clone(), model.clone())));
     }
@@ -442,7 +456,7 @@ fn first(
         metadata: edits.metadata.clone().unwrap_or_else(|| started.metadata.clone()),
         limits: edits.limits.unwrap_or(started.limits),
         on_disconnect: edits.on_disconnect.unwrap_or_default(),
-        forked_from: Some(ForkedFrom { run: parent.run.clone(), seq: at, models }),
+        forked_from: Some(ForkedFrom { run: parent.run.clone(), seq: at, models, queued }),
         ..started.clone()
     })
 }

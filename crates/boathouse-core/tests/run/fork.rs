@@ -2,7 +2,7 @@
 
 use boathouse_core::crew::{Approval, Crew, Model, OnError};
 use boathouse_core::ids::{AgentId, CallId, RunId, Seq, ThreadId, Timestamp, WaitId};
-use boathouse_core::run::admit::Command;
+use boathouse_core::run::admit::{Command, Refused};
 use boathouse_core::run::approval::{ApprovalDecision, expired};
 use boathouse_core::run::event::{
     Answer, CallErrorKind, CallKind, CancelReason, Event, Outcome, RunLimits, RunState, WaitFor,
@@ -73,6 +73,61 @@ fn a_fork_at_every_step_ends_as_the_run_did() {
         }
         assert!(steps > 3, "{steps} steps");
     }
+}
+
+#[test]
+fn a_fork_that_waits_for_room_at_any_step_ends_as_the_run_did() {
+    for (crew, said) in [group_crew(), line_crew()] {
+        let ended = answered(Sim::new(crew, said));
+        let expected = end(&ended);
+        let mut steps = 0;
+        for at in 1..=ended.log.len() as u64 {
+            let Ok(made) = fork(&parent(&ended), &fresh(&ended), Some(Seq(at)), &Edits::default()) else {
+                continue;
+            };
+            steps += 1;
+            let waiting = made.queued().expect("it can be read");
+            assert_eq!(waiting.run.state(), RunState::Queued);
+            let mut begun = driven(&ended, waiting);
+            assert_eq!(begun.run.seq(), Seq(at), "nothing happens before its turn");
+            let active = begun.run.active_ms();
+            begun.now = begun.now.plus_millis(86_400_000);
+            begun.record(Event::Begun { pinned: None });
+            assert_eq!(begun.run.active_ms(), active, "waiting takes none of its time");
+            begun.settle();
+            let again = answered(begun);
+            assert_eq!(end(&again), expected, "from event {at}");
+            assert_eq!(first_difference(again.run.id(), again.run.crew(), &again.log), Ok(None));
+            // What it was forked with was written in one go.
+            assert_eq!(again.crashed_after(at as usize).run.state(), RunState::Queued);
+            for crash in at as usize + 1..=again.log.len() {
+                assert_eq!(end(&answered(again.crashed_after(crash))), expected, "after event {crash}");
+            }
+            // Its own forks do not wait, wherever they begin.
+            for at in 1..=again.log.len() as u64 {
+                let Ok(second) = forked(&again, Some(at), &Edits::default()) else { continue };
+                assert_eq!(end(&answered(second)), expected, "from event {at} of the fork");
+            }
+        }
+        assert!(steps > 3, "{steps} steps");
+    }
+}
+
+#[test]
+fn approvals_of_a_fork_that_waits_for_room_expire_after_its_begin() {
+    let sim = asking();
+    let made = fork(&parent(&sim), &fresh(&sim), None, &Edits::default()).expect("it waits for a person");
+    let mut begun = driven(&sim, made.queued().expect("it can be read"));
+    begun.now = begun.now.plus_millis(86_400_000);
+    assert_eq!(expired(&begun.run, begun.now), None, "nobody could decide");
+    let decision = ApprovalDecision { wait: WaitId(1), answer: Answer::Approve {}, digest: None, by: None };
+    let decisions = vec![decision];
+    assert_eq!(begun.command(Command::Decide { decisions }), Err(Refused::Queued));
+    begun.record(Event::Begun { pinned: None });
+    begun.settle();
+    let expires = begun.run.waits()[0].expires_at();
+    assert_eq!(expires, Some(begun.now.plus_millis(60_000)));
+    assert_eq!(begun.run.state(), RunState::Paused);
 }
 
 #[test]

@@ -62,6 +62,8 @@ async fn begin(
         }
     };
     let mut response = if wait {
+        // Whoever waits counts as a reader for as long as it waits.
+        let _reader = engine.watch(&run, Seq(0), false).await?;
         let rested = while_serving(app, engine.wait(&run)).await?;
         answer_with(StatusCode::OK, &rested)
     } else {
@@ -154,7 +156,7 @@ impl From<ForkError> for Problem {
             ForkError::UnknownRun(_) => Problem::new(Code::UnknownRun, detail),
             ForkError::UnknownProvider { .. } => Problem::new(Code::InvalidField, detail).field("model"),
             ForkError::Refused(refused) => refused_problem(refused, detail),
-            ForkError::TooManyRuns => too_many_runs(detail),
+            ForkError::TooManyRuns(_) => too_many_runs(detail),
             ForkError::ShuttingDown => boathouse::engine::CommandError::ShuttingDown.into(),
             ForkError::Request(error) => error.into(),
             ForkError::Journal(error) => error.into(),

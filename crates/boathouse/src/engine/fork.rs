@@ -9,6 +9,7 @@ use crate::journal::{JournalError, RequestKey};
 
 use super::requests::{Known, OpenRequest};
 use super::shared::{Begun, NotBegun, Start};
+use super::start::MAX_QUEUED_ON_THREAD;
 use super::{Done, Engine, RequestError, did_you_mean};
 
 /// A new run that is forked from another.
@@ -52,9 +53,9 @@ pub enum ForkError {
     /// The run cannot be forked so.
     #[error(transparent)]
     Refused(#[from] ForkRefused),
-    /// As many runs are at work as may be.
-    #[error("too many runs are at work")]
-    TooManyRuns,
+    /// Too many runs are at work, and too many wait.
+    #[error("too many runs are at work, and {0} wait to begin")]
+    TooManyRuns(usize),
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -68,7 +69,7 @@ pub enum ForkError {
 
 impl Engine {
     /// Starts a run that begins as another one did, up to a step of it. It is in the journal when this returns;
-    /// dropping the future does not stop it.
+    /// dropping the future does not stop it. If there is no room, it waits for its turn as other runs do.
     ///
     /// The new run is of the same version of the crew, in a conversation of its own, and its time begins now.
     pub async fn fork(&self, fork: ForkRun) -> Result<RunId, ForkError> {
@@ -109,12 +110,26 @@ impl Engine {
         let start = Start { run, log, clock, deltas: None, request, turn: None };
         let Begun { created, .. } = match self.shared().begin(start) {
             Ok(begun) => begun,
-            Err(NotBegun::NoRoom) => return Err(ForkError::TooManyRuns),
+            Err(NotBegun::NoRoom(start)) => return self.queue_fork(*start).await,
             Err(NotBegun::Closing) => return Err(ForkError::ShuttingDown),
             Err(NotBegun::Journal(error)) => return Err(error.into()),
         };
         created.await.map_err(|_| ForkError::ShuttingDown)??;
         Ok(id)
+    }
+
+    async fn queue_fork(&self, start: Start) -> Result<RunId, ForkError> {
+        let Start { run, log, .. } = start;
+        let id = run.id().clone();
+        let Fork { run, log } = Fork { run, log }.queued().map_err(ForkRefused::from)?;
+        match self.shared().queue(Start { run, log, ..start }, MAX_QUEUED_ON_THREAD).await {
+            Ok(_) => Ok(id),
+            Err(NotBegun::NoRoom(_) | NotBegun::Closing) => Err(ForkError::ShuttingDown),
+            Err(NotBegun::Journal(JournalError::QueueFull)) => {
+                Err(ForkError::TooManyRuns(self.shared().max_queued))
+            }
+            Err(NotBegun::Journal(error)) => Err(error.into()),
+        }
     }
 
     fn check_providers(&self, edits: &Edits) -> Result<(), ForkError> {

@@ -109,7 +109,7 @@ pub(super) struct Start {
 /// Why a run was not begun.
 pub(super) enum NotBegun {
     /// Too many runs are at work, or others wait for room.
-    NoRoom,
+    NoRoom(Box<Start>),
     /// The engine is shutting down.
     Closing,
     /// It could not be put into the journal.
@@ -282,17 +282,17 @@ impl Shared {
 
     /// Starts a run's driver, if there is room; tells when the run is in the journal.
     pub(super) fn begin(self: &Arc<Self>, start: Start) -> Result<Begun, NotBegun> {
-        let Start { run, log, clock, deltas, request, turn } = start;
-        let id = run.id().clone();
+        let id = start.run.id().clone();
         let (created, when_created) = oneshot::channel();
         let (feed, commands) = {
             let mut table = self.table();
             if table.turns.short_of_room || table.live.len() >= self.max_active {
                 table.turns.short_of_room = true;
-                return Err(NotBegun::NoRoom);
+                return Err(NotBegun::NoRoom(Box::new(start)));
             }
             table.enter(&id).ok_or(NotBegun::Closing)?
         };
+        let Start { run, log, clock, deltas, request, turn } = start;
         let watch =
             deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
         let driver = Driver::begin(self.clone(), run, log, clock, feed.clone(), commands, request);

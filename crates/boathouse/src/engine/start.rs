@@ -8,13 +8,13 @@ use boathouse_core::crew::Crew;
 use boathouse_core::ids::{AgentId, RunId, Seq, ThreadId, Timestamp};
 use boathouse_core::message::Message;
 use boathouse_core::run::event::{
-    CancelReason, Event, FORMAT, OnDisconnect, Pinned, QueuedFor, Recorded, RunLimits, RunStarted, RunState,
+    CancelReason, Event, FORMAT, OnDisconnect, Pinned, QueuedFor, Recorded, RunLimits, RunStarted,
 };
 use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::feed::Watch;
-use crate::journal::{JournalError, NewRun, OnThread, People, Stored, ThreadRow, Turn};
+use crate::journal::{JournalError, ThreadRow, Turn};
 
 use super::requests::{OpenRequest, RequestError};
 use super::shared::{Begun, NotBegun, Start};
@@ -157,7 +157,7 @@ impl Engine {
         let prepared = self.prepare(start, deltas, request)?;
         if prepared.has_own_thread() {
             return match self.begin_now(&prepared, None).await {
-                Err(NotBegun::NoRoom) => self.queue(prepared, QueuedFor::Room, MAX_QUEUED_ON_THREAD).await,
+                Err(NotBegun::NoRoom(_)) => self.queue(prepared, QueuedFor::Room, MAX_QUEUED_ON_THREAD).await,
                 Err(NotBegun::Closing) => Err(StartError::ShuttingDown),
                 Err(NotBegun::Journal(error)) => Err(self.not_started(error)),
                 Ok(started) => Ok(started),
@@ -236,7 +236,7 @@ impl Engine {
             }
             match self.begin_now(&prepared, Some((row, when_busy))).await {
                 Ok(started) => return Ok(started),
-                Err(NotBegun::NoRoom) => {
+                Err(NotBegun::NoRoom(_)) => {
                     // Whoever would not wait for others on the thread waits alone.
                     let most = if when_busy == WhenBusy::Reject { 1 } else { MAX_QUEUED_ON_THREAD };
                     return match self.queue(prepared, QueuedFor::Room, most).await {
@@ -305,46 +305,18 @@ impl Engine {
         why: QueuedFor,
         on_thread: usize,
     ) -> Result<Started, StartError> {
-        let shared = self.shared();
-        let thread = prepared.started.thread.clone();
-        let on_disconnect = prepared.started.on_disconnect;
         prepared.started.queued = Some(why);
-        let first = Recorded {
-            seq: Seq(1),
-            at: Clock::new(Timestamp(0)).now(),
-            event: Event::RunStarted(Box::new(prepared.started)),
-        };
-        let first = Arc::new(Stored::new(first));
-        let turn = Some(Turn::Queue { on_thread, in_all: shared.max_queued });
-        let new = NewRun {
-            run: prepared.id.clone(),
-            crew: prepared.crew.name.clone(),
-            crew_hash: prepared.crew.hash.clone(),
-            thread: thread.clone(),
-            state: RunState::Queued,
-            events: vec![first.clone()],
-            request: prepared.request.as_ref().map(|request| request.key().clone()),
-            on_thread: Some(OnThread { thread: thread.clone(), turn, end: None }),
-            people: People::default(),
-        };
-        let feed = shared.feed_to_wait_on(&prepared.id, Seq(0)).ok_or(StartError::ShuttingDown)?;
-        let watch = prepared.deltas.map(|deltas| {
-            Watch::live(feed.clone(), shared.journal.clone(), prepared.id.clone(), Seq(0), deltas)
-        });
-        let request = prepared.request;
-        let (owner, shared, run) = (shared.clone(), shared.clone(), prepared.id.clone());
-        let kept = owner.drivers.spawn(async move {
-            let created = shared.journal.create(new).await;
-            drop(request);
-            if created.is_ok() {
-                feed.publish(&[first]);
-                shared.cancel_when_left(&run, on_disconnect, feed);
-                shared.queued(thread);
-            }
-            created
-        });
-        kept.await.map_err(|_| StartError::ShuttingDown)?.map_err(|error| self.not_started(error))?;
-        Ok((prepared.id, watch))
+        let Prepared { id, crew, started, deltas, request } = prepared;
+        let clock = Clock::new(Timestamp(0));
+        let first = Recorded { seq: Seq(1), at: clock.now(), event: Event::RunStarted(Box::new(started)) };
+        let run =
+            Run::begin(id.clone(), crew, &first).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        let start = Start { run, log: vec![first], clock, deltas, request, turn: None };
+        match self.shared().queue(start, on_thread).await {
+            Ok(watch) => Ok((id, watch)),
+            Err(NotBegun::NoRoom(_) | NotBegun::Closing) => Err(StartError::ShuttingDown),
+            Err(NotBegun::Journal(error)) => Err(self.not_started(error)),
+        }
     }
 
     fn not_started(&self, error: JournalError) -> StartError {

@@ -16,10 +16,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::driver::Ask;
-use crate::feed::Feed;
-use crate::journal::{JournalError, Next, RunQuery, Turn};
+use crate::feed::{Feed, Watch};
+use crate::journal::{JournalError, NewRun, Next, OnThread, People, RunQuery, Stored, Turn};
 
-use super::shared::Shared;
+use super::shared::{NotBegun, Shared, Start};
 use super::start::pin;
 use super::threads::history;
 
@@ -95,8 +95,49 @@ impl Shared {
         Held { shared: self.clone(), thread: thread.clone() }
     }
 
+    /// Puts a run into the queue, whose state is `queued`; at most `on_thread` wait on its thread. It is in the journal when
+    /// this returns; dropping the future changes nothing of that.
+    pub(super) async fn queue(
+        self: &Arc<Self>,
+        start: Start,
+        on_thread: usize,
+    ) -> Result<Option<Watch>, NotBegun> {
+        let Start { run, log, deltas, request, .. } = start;
+        let (id, started) = (run.id().clone(), run.started().clone());
+        let events: Vec<_> = log.into_iter().map(|recorded| Arc::new(Stored::new(recorded))).collect();
+        let turn = Some(Turn::Queue { on_thread, in_all: self.max_queued });
+        let new = NewRun {
+            run: id.clone(),
+            crew: run.crew().name.clone(),
+            crew_hash: run.crew().hash.clone(),
+            thread: started.thread.clone(),
+            state: RunState::Queued,
+            events: events.clone(),
+            request: request.as_ref().map(|request| request.key().clone()),
+            on_thread: Some(OnThread { thread: started.thread.clone(), turn, end: None }),
+            // Nobody can decide before it begins.
+            people: People::default(),
+        };
+        let feed = self.feed_to_wait_on(&id, Seq(0)).ok_or(NotBegun::Closing)?;
+        let watch =
+            deltas.map(|deltas| Watch::live(feed.clone(), self.journal.clone(), id.clone(), Seq(0), deltas));
+        let shared = self.clone();
+        let kept = self.drivers.spawn(async move {
+            let created = shared.journal.create(new).await;
+            drop(request);
+            if created.is_ok() {
+                feed.publish(&events);
+                shared.cancel_when_left(&id, started.on_disconnect, feed);
+                shared.queued(started.thread.clone());
+            }
+            created
+        });
+        kept.await.map_err(|_| NotBegun::Closing)??;
+        Ok(watch)
+    }
+
     /// A run was queued: its turn may have come meanwhile.
-    pub(super) fn queued(&self, thread: ThreadId) {
+    fn queued(&self, thread: ThreadId) {
         self.any_queued.store(true, Ordering::SeqCst);
         self.table().turns.look(Some(thread));
     }

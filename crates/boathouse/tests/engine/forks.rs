@@ -115,3 +115,94 @@ async fn an_engine_that_recovers_when_asked_leaves_other_runs_alone() {
     assert!(world.made.try_recv().is_err());
     engine.shutdown(Duration::ZERO).await;
 }
+
+/// An engine on the world's journal that has room for one run at work, and for as many that wait.
+async fn with_little_room(world: &World, held: Held, queued: usize) -> Engine {
+    let providers = boathouse::provider::Providers::new().with("scripted", std::sync::Arc::new(held));
+    Engine::builder()
+        .journal(world.sqlite().await)
+        .providers(providers)
+        .tools(world.tools())
+        .crew(load(LINE, LINE_SCRIPT, &world.catalog()))
+        .max_active_runs(1)
+        .max_queued_runs(queued)
+        .start()
+        .await
+        .expect("it starts")
+}
+
+#[tokio::test]
+async fn a_fork_and_a_retry_wait_for_room_also_through_a_restart() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let engine = with_little_room(&world, held.clone(), 2).await;
+    (0..3).for_each(|_| held.release("first"));
+    (0..2).for_each(|_| held.release("second"));
+    let parent = engine.start(start("line")).await.expect("it starts");
+    finish(&engine, &parent).await;
+    while requests.asked.try_recv().is_ok() {}
+    let cancelled = engine.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("a model is asked");
+    let reason = boathouse::core::run::event::CancelReason::Requested;
+    engine.cancel(&cancelled, reason, true).await.expect("it can be cancelled");
+
+    let (held, mut requests) = Held::new();
+    engine.shutdown(Duration::ZERO).await;
+    let engine = with_little_room(&world, held.clone(), 2).await;
+    engine.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("a model is asked");
+    let answer = Some((None, Answer::Text { text: "the other".to_owned() }));
+    let forked = fork(&engine, &parent, ForkPoint::Last, Edits { answer, ..Edits::default() }).await;
+    let retried = fork(&engine, &cancelled, ForkPoint::Retry, Edits::default()).await;
+    let third = ForkRun { run: parent.clone(), from: ForkPoint::Last, edits: Edits::default() };
+    let refused = engine.fork(third).await.expect_err("too many wait");
+    assert_eq!(refused.to_string(), "too many runs are at work, and 2 wait to begin");
+    for run in [&forked, &retried] {
+        let view = engine.run(run).await.expect("it can be read").expect("there is one");
+        assert_eq!(view.state, RunState::Queued);
+    }
+    let kept = log(&engine, &forked).await;
+    engine.delete(&parent).await.expect("nobody needs it");
+    engine.shutdown(Duration::ZERO).await;
+
+    let engine = with_little_room(&world, held.clone(), 2).await;
+    requests.asked.recv().await.expect("the one at work goes on");
+    (0..20).for_each(|_| ["first", "second"].iter().for_each(|agent| held.release(agent)));
+    for run in [&forked, &retried] {
+        assert_eq!(finish(&engine, run).await.state, RunState::Completed);
+        let begun = log(&engine, run).await;
+        let begun = begun.iter().filter(|recorded| matches!(recorded.event, Event::Begun { .. })).count();
+        assert_eq!(begun, 1);
+    }
+    assert_eq!(log(&engine, &forked).await[..kept.len()], kept);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_fork_that_waits_for_a_person_is_listed_once_it_has_begun() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let engine = with_little_room(&world, held.clone(), 9).await;
+    held.release("first");
+    held.release("first");
+    let parent = engine.start(start("line")).await.expect("it starts");
+    assert_eq!(engine.wait(&parent).await.expect("it rests").state, RunState::Paused);
+    while requests.asked.try_recv().is_ok() {}
+    let other = engine.start(start("line")).await.expect("it starts");
+    requests.asked.recv().await.expect("a model is asked");
+    let forked = fork(&engine, &parent, ForkPoint::Last, Edits::default()).await;
+    let listed = || async {
+        let query = boathouse::journal::WaitQuery { limit: 9, ..Default::default() };
+        let waits = engine.waits(&query).await.expect("they are listed");
+        waits.into_iter().map(|wait| wait.run).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [parent.clone()]);
+    let refused = engine.answer(&forked, None, Answer::Text { text: "x".to_owned() }).await;
+    assert_eq!(refused.expect_err("it has not begun").to_string(), "the run is queued: it has not begun");
+    engine.cancel(&other, boathouse::core::run::event::CancelReason::Requested, true).await.expect("it ends");
+    assert_eq!(engine.wait(&forked).await.expect("it rests").state, RunState::Paused);
+    assert_eq!(listed().await, [parent, forked.clone()]);
+    (0..20).for_each(|_| ["first", "second"].iter().for_each(|agent| held.release(agent)));
+    assert_eq!(finish(&engine, &forked).await.state, RunState::Completed);
+    engine.shutdown(Duration::ZERO).await;
+}

@@ -94,6 +94,9 @@ pub struct ForkedFrom {
     /// Agents that ask another model from there on, without a backup.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<AgentId, Model>,
+    /// The events after which it, or a fork that it comes from, waited for room to go on: [`Event::Begun`] says when it did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queued: Vec<Seq>,
 }
 
 /// What a run begins with of its thread: the messages stay with the thread, and only their number is in the log.

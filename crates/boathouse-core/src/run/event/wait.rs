@@ -79,6 +79,16 @@ impl WaitFor {
             WaitFor::Answer { .. } | WaitFor::UnknownOutcome { .. } => None,
         }
     }
+
+    /// Nobody could answer for so many milliseconds.
+    pub(in crate::run) fn put_off(&mut self, millis: u64) {
+        match self {
+            WaitFor::Approval { expires_at: Some(at), .. } => *at = at.plus_millis(millis),
+            WaitFor::Approval { expires_at: None, .. }
+            | WaitFor::Answer { .. }
+            | WaitFor::UnknownOutcome { .. } => {}
+        }
+    }
 }
 
 /// What a person said.
