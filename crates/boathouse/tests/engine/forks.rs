@@ -116,6 +116,35 @@ async fn an_engine_that_recovers_when_asked_leaves_other_runs_alone() {
     engine.shutdown(Duration::ZERO).await;
 }
 
+#[tokio::test]
+async fn a_fork_leaves_the_thread_alone_and_can_be_gone_on_with_by_its_own() {
+    let world = World::new();
+    let script = r#"rules: [{ when: two, reply: second }, { when: three, reply: third }, { reply: first }]"#;
+    let engine = world.engine(ONE, script).await;
+    let on = |thread: &str, input: &str| boathouse::engine::StartRun {
+        input: input.to_owned(),
+        thread: Some(thread.into()),
+        ..start("one")
+    };
+    let said = async |thread: &str| -> Vec<String> {
+        let messages = engine.thread_messages(&thread.into(), 0, usize::MAX).await.expect("it can be read");
+        messages.iter().map(boathouse::core::message::Message::content).collect()
+    };
+    let mut runs = Vec::new();
+    for input in ["one", "two"] {
+        runs.push(engine.start(on("t", input)).await.expect("it starts"));
+        finish(&engine, &runs[runs.len() - 1]).await;
+    }
+    let edits = Edits { input: Some("two again".to_owned()), ..Edits::default() };
+    let new = fork(&engine, &runs[1], ForkPoint::Last, edits).await;
+    finish(&engine, &new).await;
+    assert!(engine.delete_thread(&"t".into()).await.expect("nobody uses it"), "the fork does not need it");
+    let next = engine.start(on(new.as_str(), "three")).await.expect("it goes on");
+    finish(&engine, &next).await;
+    assert_eq!(said(new.as_str()).await, ["one", "first", "two again", "second", "three", "third"]);
+    engine.shutdown(Duration::ZERO).await;
+}
+
 /// An engine on the world's journal that has room for one run at work, and for as many that wait.
 async fn with_little_room(world: &World, held: Held, queued: usize) -> Engine {
     let providers = boathouse::provider::Providers::new().with("scripted", std::sync::Arc::new(held));
