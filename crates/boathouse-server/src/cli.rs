@@ -22,6 +22,7 @@ mod serve;
 mod setup;
 mod signals;
 mod test;
+mod who;
 
 use exit::{Exit, Failure};
 

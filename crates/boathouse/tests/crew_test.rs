@@ -5,6 +5,8 @@
 #[path = "crew_test/support.rs"]
 mod support;
 
+#[path = "crew_test/approvals.rs"]
+mod approvals;
 #[path = "crew_test/files.rs"]
 mod files;
 #[path = "crew_test/runs.rs"]

@@ -16,7 +16,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::setup::{self, JournalChoice, Keeping, Parts};
 use super::signals::StopSignals;
-use super::{crews, paint};
+use super::{crews, paint, who};
 
 mod ask;
 mod show;
@@ -265,15 +265,12 @@ impl Live<'_> {
             let Some(answer) = asked else { return Ok(Asked::EndOfInput) };
             self.show.answer(&answer).map_err(cannot_write)?;
             let said = match wait.what {
-                WaitFor::Approval { .. } => {
-                    let digest = wait.what.digest();
-                    let by = std::env::var("USER").ok().filter(|user| !user.is_empty());
+                WaitFor::Approval { .. } | WaitFor::UnknownOutcome { .. } => {
+                    let (digest, by) = (wait.what.digest(), who::is_it());
                     let decision = ApprovalDecision { wait: wait.wait, answer, digest, by };
                     self.engine.decide(&view.id, vec![decision]).await
                 }
-                WaitFor::Answer { .. } | WaitFor::UnknownOutcome { .. } => {
-                    self.engine.answer(&view.id, Some(wait.wait), answer).await
-                }
+                WaitFor::Answer { .. } => self.engine.answer(&view.id, Some(wait.wait), answer).await,
             };
             match said {
                 Ok(()) => {}

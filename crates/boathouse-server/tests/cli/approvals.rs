@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::support::{Crew, Done, boathouse, done};
+use crate::support::{Crew, Done, Going, boathouse, done};
 
 const PAY: &str = "\
 name: desk
@@ -108,4 +108,108 @@ fn webhooks_need_an_address_and_a_secret() {
     assert!(told.contains("must begin with `http://` or `https://`"), "{told}");
     let told = serve("https://ann:hunter2@example.com/", Some(secret));
     assert!(told.contains("user name or a password"), "{told}");
+}
+
+/// Two calls that wait for a person, then one that was cut off.
+const DESK: &str = "\
+name: desk
+agents:
+  - {id: clerk, provider: scripted, tools: [Pay, Send], is_terminal: true}
+tools:
+  Pay:
+    description: Pays.
+    command: {argv: [echo, \"paid {amount} euros\"]}
+    parameters:
+      type: object
+      properties: {amount: {type: integer, minimum: 1}}
+      required: [amount]
+    approval: always
+  Send:
+    description: Sends, and takes too long for it.
+    command: {argv: [sleep, \"60\"]}
+    timeout_seconds: 0.05
+";
+const DESK_SCRIPT: &str = "\
+rules:
+  - {agent: clerk, call: 1, reply: \"\", tools: [{name: Pay, arguments: {amount: 5}}, {name: Pay, arguments: {amount: 7}}]}
+  - {agent: clerk, call: 2, reply: \"{{result.Pay}}\", tools: [{name: Send}]}
+  - {agent: clerk, reply: \"Sent: {{result.Send}}\"}
+";
+
+/// A `runs` command of ann, on the file or at the server.
+fn runs(crew: &Crew, place: [&str; 2], args: &[&str]) -> Done {
+    let args = [&["runs"], args, &place].concat();
+    done(crew.boathouse(&args).env("USER", "ann"), "")
+}
+
+/// A file with one run of the crew that waits for its two approvals.
+fn two_wait() -> (Crew, String) {
+    let crew = Crew::new(DESK, DESK_SCRIPT);
+    let args = ["run", "desk", "hello", "--model", "scripted", "--journal", "runs.db"];
+    let run = done(&mut crew.boathouse(&args), "");
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let list = runs(&crew, ["--journal", "runs.db"], &["list", "--json"]);
+    let id = list.json_lines()[0]["id"].as_str().unwrap().to_owned();
+    (crew, id)
+}
+
+/// What every `runs answer` about calls does, wherever the run is.
+fn decides(crew: &Crew, id: &str, place: [&str; 2]) {
+    let answer = |args: &[&str]| runs(crew, place, &[&["answer", id], args].concat());
+    let refused = |args: &[&str], code: i32, why: &str| {
+        let told = answer(args);
+        assert_eq!((told.code, told.stdout.as_str()), (code, ""), "{args:?}: {}", told.stderr);
+        assert!(told.stderr.contains(why), "{args:?}: no {why:?} in {}", told.stderr);
+    };
+    let seq = |crew: &Crew| runs(crew, place, &["show", id, "--json"]).json_lines()[0]["seq"].clone();
+    let before = seq(crew);
+    refused(&["--approve"], 2, "waits for several approvals");
+    refused(&["--approve", "--to", "9"], 1, "no wait 9");
+    refused(&["yes"], 1, "2 waits are open");
+    refused(&["yes", "--to", "1"], 1, "approve, edit, reject or respond");
+    refused(&["--done", "x", "--to", "1"], 1, "approve, edit, reject or respond");
+    refused(&["--edit", "[1]", "--to", "1"], 2, "one JSON object");
+    refused(&["--edit", "{\"amount\": 0}", "--to", "1"], 1, "/amount");
+    refused(&["--approve", "--reject", "no", "--to", "1"], 2, "cannot be used with");
+    assert_eq!(seq(crew), before, "nothing was decided");
+
+    let edited = answer(&["--edit", "{\"amount\": 3}", "--to", "1", "--wait"]);
+    assert_eq!(edited.code, 3, "the other one still waits: {}", edited.stderr);
+    refused(&["--approve", "--to", "1"], 1, "approval 1 has been decided, and not like this");
+    assert_eq!(answer(&["--edit", "{\"amount\": 3}", "--to", "1", "--wait"]).code, 3, "the same again");
+    let rejected = answer(&["--reject", "too much", "--wait"]);
+    assert_eq!(rejected.code, 3, "one approval was left, and now a call was cut off: {}", rejected.stderr);
+    refused(&["--approve"], 1, "rerun, done with its output, or fail");
+    let again = answer(&["--rerun", "--wait"]);
+    assert_eq!(again.code, 3, "it was cut off again: {}", again.stderr);
+    let last = answer(&["--done", "by hand", "--wait"]);
+    assert_eq!((last.code, last.stdout.as_str()), (0, "Sent: by hand\n"), "{}", last.stderr);
+    refused(&["--respond", "x"], 1, "waits for no approval");
+    refused(&["--fail", "--to", "4"], 1, "approval 4 has been decided, and not like this");
+    assert_eq!(answer(&["--done", "by hand", "--to", "4"]).code, 0, "the same again, also after the end");
+
+    let events = runs(crew, place, &["show", id, "--events"]).json_lines();
+    let answers: Vec<_> = events.iter().filter(|event| event["type"] == "answered").collect();
+    let kinds: Vec<_> = answers.iter().map(|event| event["answer"]["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["edit", "reject", "rerun", "done"]);
+    assert!(answers.iter().all(|event| event["by"] == "ann"), "who decided is kept: {answers:?}");
+    let results: Vec<_> = events.iter().filter(|event| event["type"] == "tool_returned").collect();
+    let outputs: String = results.iter().map(|event| event["result"]["output"].to_string()).collect();
+    assert!(outputs.contains("paid 3 euros") && outputs.contains("rejected the call: too much"), "{outputs}");
+    assert!(!outputs.contains("paid 5") && !outputs.contains("paid 7"), "{outputs}");
+}
+
+#[test]
+fn calls_of_a_run_in_a_file_are_decided_about() {
+    let (crew, id) = two_wait();
+    decides(&crew, &id, ["--journal", "runs.db"]);
+}
+
+#[test]
+fn calls_of_a_run_at_a_server_are_decided_about() {
+    let (crew, id) = two_wait();
+    let serve = ["serve", "desk", "--port", "0", "--journal", "runs.db", "--model", "scripted"];
+    let mut serve = Going::start(&mut crew.boathouse(&serve));
+    let url = serve.line_with("http://").split_whitespace().last().unwrap().to_owned();
+    decides(&crew, &id, ["--server", &url]);
 }

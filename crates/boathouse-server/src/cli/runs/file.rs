@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use boathouse::core::ids::{RunId, WaitId};
+use boathouse::core::run::approval::ApprovalDecision;
 use boathouse::core::run::event::{Answer, CancelReason};
 use boathouse::core::run::fork::Edits;
 use boathouse::engine::{CommandError, Engine, ForkError, ForkPoint, ForkRun, RunView};
@@ -14,8 +15,10 @@ use boathouse_server::http::{row_json, run_json};
 use serde_json::Value;
 
 use super::place::Wanted;
+use super::server::{no_approval, several_approvals};
 use crate::cli::exit::Failure;
 use crate::cli::setup::Parts;
+use crate::cli::who;
 
 /// How long what is left may take to stop when the command ends.
 const GRACE: Duration = Duration::from_secs(5);
@@ -65,8 +68,28 @@ impl File {
         wait: Option<WaitId>,
         answer: Answer,
     ) -> Result<Value, Failure> {
-        self.engine.answer(run, wait, answer).await.map_err(not_done)?;
+        if let Answer::Text { .. } = answer {
+            self.engine.answer(run, wait, answer).await.map_err(not_done)?;
+            return self.show(run).await;
+        }
+        let wait = match wait {
+            Some(wait) => wait,
+            None => self.only_approval(run).await?,
+        };
+        let decision = ApprovalDecision { wait, answer, digest: None, by: who::is_it() };
+        self.engine.decide(run, vec![decision]).await.map_err(not_done)?;
         self.show(run).await
+    }
+
+    /// The approval that is meant where none is named.
+    async fn only_approval(&self, run: &RunId) -> Result<WaitId, Failure> {
+        let view = self.engine.run(run).await.map_err(Failure::new)?.ok_or_else(|| unknown(run))?;
+        let mut calls = view.waits.iter().filter(|wait| wait.what.tool().is_some());
+        match (calls.next(), calls.next()) {
+            (None, _) => Err(no_approval(run)),
+            (Some(only), None) => Ok(only.wait),
+            (Some(_), Some(_)) => Err(several_approvals(run)),
+        }
     }
 
     pub(crate) async fn fork(&self, run: RunId, from: ForkPoint, edits: Edits) -> Result<Value, Failure> {

@@ -12,9 +12,19 @@ use serde_json::{Map, Value, json};
 
 use super::place::Wanted;
 use crate::cli::exit::Failure;
+use crate::cli::who;
 
 /// Runs of one page of a list.
 const PAGE: usize = 200;
+
+pub(super) fn no_approval(run: &RunId) -> Failure {
+    Failure::new(format!("run {run} waits for no approval"))
+}
+
+pub(super) fn several_approvals(run: &RunId) -> Failure {
+    Failure::usage(format!("run {run} waits for several approvals"))
+        .hint("say which one with `--to`; `boathouse runs show RUN` lists them")
+}
 
 /// A server.
 pub(crate) struct Server {
@@ -75,8 +85,8 @@ impl Server {
         wait: Option<WaitId>,
         answer: &Answer,
     ) -> Result<Value, Failure> {
-        let decision = match answer {
-            Answer::Text { .. } | Answer::Rerun {} | Answer::Done { .. } | Answer::Fail {} => {
+        let mut body = match answer {
+            Answer::Text { .. } => {
                 let body = answer_json(wait, answer);
                 return self.ask("POST", &format!("/v1/runs/{run}/answer"), Some(body)).await;
             }
@@ -84,13 +94,15 @@ impl Server {
             Answer::Edit { arguments, .. } => json!({"decision": "edit", "arguments": arguments}),
             Answer::Reject { reason } => json!({"decision": "reject", "reason": reason}),
             Answer::Respond { output } => json!({"decision": "respond", "result": output}),
+            Answer::Rerun {} => json!({"decision": "rerun"}),
+            Answer::Done { output } => json!({"decision": "done", "result": output}),
+            Answer::Fail {} => json!({"decision": "fail"}),
         };
-        let approval = match wait {
+        body["approval"] = match wait {
             Some(wait) => json!(wait),
             None => self.only_approval(run).await?,
         };
-        let mut body = decision;
-        body["approval"] = approval;
+        body["by"] = json!(who::is_it());
         self.ask("POST", &format!("/v1/runs/{run}/approvals"), Some(body)).await
     }
 
@@ -99,9 +111,8 @@ impl Server {
         let view = self.ask("GET", &format!("/v1/runs/{run}"), None).await?;
         match view["approvals"].as_array().map(Vec::as_slice) {
             Some([only]) => Ok(only["approval"].clone()),
-            Some([]) | None => Err(Failure::new(format!("run {run} waits for no approval"))),
-            Some(_) => Err(Failure::usage(format!("run {run} waits for several approvals"))
-                .hint("say which one with `--to`; `boathouse runs show RUN` lists them")),
+            Some([]) | None => Err(no_approval(run)),
+            Some(_) => Err(several_approvals(run)),
         }
     }
 
