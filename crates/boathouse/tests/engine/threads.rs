@@ -502,65 +502,83 @@ fn begun(log: &[Recorded]) -> usize {
     log.iter().filter(|recorded| matches!(recorded.event, Event::Begun { .. })).count()
 }
 
-/// What one input came to.
-enum Input {
-    Run(RunId),
-    Refused,
+/// What a run added to its thread: where it began, its input, and how many messages.
+async fn added(engine: &Engine, run: &RunId) -> (usize, String, usize) {
+    let logged = log(engine, run).await;
+    let Event::RunStarted(started) = &logged[0].event else { panic!("a log begins with its start") };
+    let replied =
+        logged.iter().filter(|recorded| matches!(recorded.event, Event::ModelReplied { .. })).count();
+    let pins = pinned(&logged).expect("whatever was accepted has begun");
+    (pins, started.input.clone(), 1 + replied)
 }
 
-/// Two thousand inputs on a hundred threads, at once.
-async fn inputs_at_once(engine: Engine) {
+/// Two thousand inputs at once on a hundred threads that are all busy. On one half of them some inputs would rather be refused
+/// than wait, on the other half some interrupt.
+async fn inputs_at_once(journal: impl Journal) {
     const INPUTS: usize = 2_000;
     const THREADS: usize = 100;
-    let modes = [WhenBusy::Enqueue, WhenBusy::Interrupt, WhenBusy::Reject, WhenBusy::Enqueue];
+    let (_world, engine, held, mut requests) = held(journal).await;
+    let mut accepted: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
+    for thread in (0..THREADS).map(|thread| format!("t{thread:02}")) {
+        let first = engine.start(on(&thread, "first", WhenBusy::Reject)).await.expect("it starts");
+        requests.asked.recv().await.expect("the model is asked");
+        accepted.insert(thread, vec![first]);
+    }
     let mut tasks = JoinSet::new();
     for number in 0..INPUTS {
         let engine = engine.clone();
         tasks.spawn(async move {
-            let when_busy = modes[number / THREADS % modes.len()];
-            let thread = format!("t{}", number % THREADS);
-            let came = match engine.start(on(&thread, &format!("input {number}"), when_busy)).await {
-                Ok(run) => Input::Run(run),
-                Err(StartError::ThreadBusy { .. }) if when_busy == WhenBusy::Reject => Input::Refused,
-                Err(other) => panic!("{number}: {other}"),
+            let (place, thread) = (number / THREADS, number % THREADS);
+            let when_busy = match (place % 2, thread < THREADS / 2) {
+                (0, _) => WhenBusy::Enqueue,
+                (_, true) => WhenBusy::Reject,
+                (_, false) => WhenBusy::Interrupt,
             };
-            (thread, number, came)
+            let thread = format!("t{thread:02}");
+            let came = engine.start(on(&thread, &format!("input {number}"), when_busy)).await;
+            (thread, when_busy, came)
         });
     }
-    let mut by_thread: BTreeMap<String, Vec<(usize, RunId)>> = BTreeMap::new();
     let mut refused = 0;
     while let Some(task) = tasks.join_next().await {
-        let (thread, number, came) = task.expect("no panic");
-        match came {
-            Input::Run(run) => by_thread.entry(thread).or_default().push((number, run)),
-            Input::Refused => refused += 1,
+        match task.expect("no panic") {
+            (thread, WhenBusy::Enqueue | WhenBusy::Interrupt, Ok(run)) => {
+                accepted.get_mut(&thread).expect("one of them").push(run);
+            }
+            (_, WhenBusy::Reject, Err(StartError::ThreadBusy { .. })) => refused += 1,
+            (thread, when_busy, came) => panic!("{thread}, {when_busy:?}: {came:?}"),
         }
     }
-    let accepted: usize = by_thread.values().map(Vec::len).sum();
-    assert_eq!(accepted + refused, INPUTS);
-    assert!(refused <= INPUTS / 4, "only those that ask for it are rejected");
-    for (thread, runs) in by_thread {
-        let mut began: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-        for (number, run) in runs {
-            let view = engine.wait(&run).await.expect("it ends");
+    assert_eq!(refused, INPUTS / 4, "each that would not wait, as all threads are busy");
+    (0..INPUTS).for_each(|_| held.release("a"));
+
+    for (number, (thread, runs)) in accepted.into_iter().enumerate() {
+        for run in &runs {
+            let view = engine.wait(run).await.expect("it ends");
             assert!(view.state.is_ended(), "{view:?}");
-            let logged = log(&engine, &run).await;
-            let Some(pins) = pinned(&logged) else { continue };
-            let replied =
-                logged.iter().filter(|recorded| matches!(recorded.event, Event::ModelReplied { .. })).count();
-            assert!(began.insert(pins, (number, 1 + replied)).is_none(), "two runs began at one place");
         }
-        // The runs follow each other without a gap: each began where the one before had ended.
+        let query = RunQuery { thread: Some(thread.as_str().into()), limit: 99, ..RunQuery::default() };
+        let rows = engine.runs(&query).await.expect("they are listed");
+        assert_eq!(rows.len(), runs.len(), "what was refused is nowhere");
+        let mut began = Vec::new();
+        for row in rows.iter().rev() {
+            began.push(added(&engine, &row.run).await);
+        }
+        // Where nobody interrupts it is first in, first out.
+        if number >= THREADS / 2 {
+            began.sort();
+        }
+        // The runs follow each other without a gap: each began where the one before had ended, and there is nothing else.
         let messages =
             engine.thread_messages(&thread.as_str().into(), 0, usize::MAX).await.expect("it can be read");
         let mut place = 0;
-        for (pins, (number, added)) in began {
+        for (pins, input, added) in began {
             assert_eq!(pins, place, "{thread}: a run begins where the one before it ended");
-            assert_eq!(messages[place].content(), format!("input {number}"));
-            assert_eq!(messages[place].from, Author::User);
+            assert_eq!((&messages[place].from, messages[place].content()), (&Author::User, input));
             if added == 2 {
                 assert_eq!(messages[place + 1].from, Author::Agent(Some("a".into())));
             }
+            assert!(added == 2 || number >= THREADS / 2, "only an interrupt leaves an input without a reply");
             place += added;
         }
         assert_eq!(place, messages.len(), "nothing else is on {thread}");
@@ -573,7 +591,6 @@ async fn inputs_at_once(engine: Engine) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_inputs_on_a_hundred_threads_leave_each_history_valid_and_in_order() {
-    let world = World::new();
-    inputs_at_once(world.engine_on(MemoryJournal::new(), ONE, HI).await).await;
-    inputs_at_once(world.engine(ONE, HI).await).await;
+    inputs_at_once(MemoryJournal::new()).await;
+    inputs_at_once(World::new().sqlite().await).await;
 }
