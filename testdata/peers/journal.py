@@ -107,7 +107,7 @@ def fold(log, thread=()):
     for event in log[1:]:
         branch = branches.get(event.get("branch", 0))
         match event["type"]:
-            case "begun":
+            case "begun" if "queued" in first and event["seq"] == 2:
                 branches = begin(event.get("pinned"))
             case "call_started" if event["kind"] == "tool":
                 started[event["call"]] = event["effect"]
