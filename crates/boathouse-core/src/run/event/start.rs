@@ -95,6 +95,8 @@ pub struct ForkedFrom {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<AgentId, Model>,
     /// The events after which it, or a fork that it comes from, waited for room to go on: [`Event::Begun`] says when it did.
+    ///
+    /// [`Event::Begun`]: super::Event::Begun
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queued: Vec<Seq>,
 }

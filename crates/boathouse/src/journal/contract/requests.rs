@@ -32,6 +32,17 @@ pub async fn a_request_starts_one_run(journal: Arc<dyn Journal>) {
     assert_eq!(listed(&*journal, RunQuery { limit: 9, ..RunQuery::default() }).await, [made]);
     let other = NewRun { request: Some(RequestKey::new("POST /b", "k", b"{}")), ..new("other") };
     journal.create(other).await.unwrap();
+    // After a day it is a new request, also before anything has been pruned.
+    let old = |run: &str, hours: u64| NewRun {
+        request: Some(RequestKey::new("POST /old", "k", b"{}")),
+        events: vec![started(long_ago(Duration::from_secs(hours * 3600)), "hello")],
+        ..new_run(run)
+    };
+    journal.create(old("old", 25)).await.unwrap();
+    assert_eq!(journal.request("POST /old", "k").await.unwrap(), None, "it is too old");
+    journal.create(old("young", 0)).await.unwrap();
+    let done = journal.request("POST /old", "k").await.unwrap().unwrap();
+    assert_eq!(done.run.as_str(), "young");
 }
 
 /// A request is kept with the events that carry it out, and not without them.

@@ -271,4 +271,9 @@ pub async fn threads_without_runs_go_when_they_are_old(journal: Arc<dyn Journal>
     create(&*journal, begins("b", "busy", 0)).await;
     while journal.prune(&keep(0, 0)).await.unwrap() > 0 {}
     assert_eq!(left().await, ["busy"], "a thread on which a run is at work stays");
+    assert!(journal.put_thread(new_thread("wanted", &["one"])).await.unwrap());
+    create(&*journal, waits("w", "wanted")).await;
+    while journal.prune(&keep(0, 0)).await.unwrap() > 0 {}
+    assert_eq!(left().await, ["busy", "wanted"], "so does one for which a run waits");
+    assert_eq!(messages(&*journal, "wanted").await, texts(&["one"]));
 }
