@@ -226,6 +226,8 @@ async fn a_fork_that_waits_for_a_person_is_listed_once_it_has_begun() {
         waits.into_iter().map(|wait| wait.run).collect::<Vec<_>>()
     };
     assert_eq!(listed().await, [parent.clone()]);
+    let queued = engine.run(&forked).await.expect("it can be read").expect("there is one");
+    assert!(queued.waits.is_empty() && queued.approvals.is_empty(), "it waits for its turn: {queued:?}");
     let refused = engine.answer(&forked, None, Answer::Text { text: "x".to_owned() }).await;
     assert_eq!(refused.expect_err("it has not begun").to_string(), "the run is queued: it has not begun");
     engine.cancel(&other, boathouse::core::run::event::CancelReason::Requested, true).await.expect("it ends");
