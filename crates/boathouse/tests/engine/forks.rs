@@ -225,7 +225,7 @@ async fn a_fork_that_waits_for_a_person_is_listed_once_it_has_begun() {
         let waits = engine.waits(&query).await.expect("they are listed");
         waits.into_iter().map(|wait| wait.run).collect::<Vec<_>>()
     };
-    assert_eq!(listed().await, [parent.clone()]);
+    assert_eq!(listed().await, std::slice::from_ref(&parent));
     let queued = engine.run(&forked).await.expect("it can be read").expect("there is one");
     assert!(queued.waits.is_empty() && queued.approvals.is_empty(), "it waits for its turn: {queued:?}");
     let refused = engine.answer(&forked, None, Answer::Text { text: "x".to_owned() }).await;
