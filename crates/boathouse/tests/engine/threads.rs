@@ -561,13 +561,11 @@ async fn inputs_at_once(journal: impl Journal) {
         let rows = engine.runs(&query).await.expect("they are listed");
         assert_eq!(rows.len(), runs.len(), "what was refused is nowhere");
         let mut began = Vec::new();
-        for row in rows.iter().rev() {
+        for row in &rows {
             began.push(added(&engine, &row.run).await);
         }
-        // Where nobody interrupts it is first in, first out.
-        if number >= THREADS / 2 {
-            began.sort();
-        }
+        // Which of them came first nobody can say, as they came at once.
+        began.sort();
         // The runs follow each other without a gap: each began where the one before had ended, and there is nothing else.
         let messages =
             engine.thread_messages(&thread.as_str().into(), 0, usize::MAX).await.expect("it can be read");
