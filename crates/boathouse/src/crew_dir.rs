@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use boathouse_core::crew::check::{AGENTS_DIR, CREW_FILE, Catalog, Checked, SCRIPT_FILE, check};
+use boathouse_core::crew::file::{Kind, Problems, validate};
 use boathouse_core::crew::problem::{Code, Problem, Severity, count, lines, render, sort};
 use boathouse_core::crew::yaml::{self, Node, Place};
 use boathouse_core::crew::{Agent, Crew, Source};
@@ -136,8 +137,18 @@ fn missing_script(crew: &Crew, source: &Source) -> Option<Problem> {
     Some(Problem::of_file(Severity::Warning, Code::MissingScript, CREW_FILE, message, Some(hint)))
 }
 
-/// What is wrong with the rules of a script whose YAML is sound.
+/// What is wrong with the rules of a script whose YAML is sound: with its keys, or else with what they say.
 pub(crate) fn script_problems(file: &str, text: &str) -> Vec<Problem> {
+    let source = Source::from([(file.to_owned(), text.to_owned())]);
+    let mut problems = Problems::new(&source);
+    if let (Some(tree), _) = yaml::parse(text)
+        && !tree.is_null()
+    {
+        validate(&tree, &Kind::Map(&script::keys::FILE), file, "the file", &mut problems);
+    }
+    if problems.any_error() {
+        return problems.finish();
+    }
     let lines = lines(text);
     let faults = script::check(text).into_iter();
     faults

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+pub(crate) mod keys;
 mod quote;
 
 pub(crate) use quote::Quotes;
