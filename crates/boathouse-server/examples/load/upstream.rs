@@ -114,13 +114,13 @@ impl Connection {
     async fn stream(&mut self, mut reply: Reply) -> Result<()> {
         let head =
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        self.socket.write_all(head).await?;
         let Some((first, each)) = reply.pace else {
-            let whole: Vec<u8> = reply.frames.iter().flatten().copied().collect();
+            let whole: Vec<u8> = head.iter().chain(reply.frames.iter().flatten()).copied().collect();
             self.socket.write_all(&whole).await?;
             reply.frames.clear();
             return Ok(());
         };
+        self.socket.write_all(head).await?;
         let mut pause = first;
         while let Some(frame) = reply.frames.front() {
             self.pause(pause).await?;
