@@ -18,7 +18,7 @@ use super::expect::{Among, AtMost, CallCheck, Expect, PauseCheck, PausesCheck, T
 use super::facts::Step;
 use super::{TESTS_DIR, Test, keys};
 use crate::crew_dir::{self, Unread};
-use crate::provider::script;
+use crate::provider::script::{self, Patterns};
 use crate::tool::arguments;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,7 +44,8 @@ pub(super) fn read<'a>(
         problems.error(at, Code::EmptyFile, "the file is empty".to_owned(), hint);
     }
     let view = View { file, node: &tree };
-    let mut reader = Reader { crew, dir, file, problems, in_scripts };
+    let patterns = Patterns::new();
+    let mut reader = Reader { crew, dir, file, patterns, problems, in_scripts };
     let script = reader.script(view);
     let timeout = view.millis("timeout_seconds").map_or(TIMEOUT, Duration::from_millis);
     let mut names = BTreeSet::new();
@@ -78,6 +79,7 @@ struct Reader<'p, 'a, 'c> {
     crew: &'c Crew,
     dir: &'c Path,
     file: &'a str,
+    patterns: Patterns,
     problems: &'p mut Problems<'a>,
     /// What is wrong in the scripts of tests.
     in_scripts: &'p mut Vec<Problem>,
@@ -268,7 +270,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
         let mut regexes = Vec::new();
         for said in one_or_more(check, "regex") {
-            match script::compile(said.value) {
+            match self.patterns.compile(said.value) {
                 Ok(regex) => regexes.push(regex),
                 Err(why) => {
                     let message = format!("`regex` {why}");

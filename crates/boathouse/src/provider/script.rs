@@ -9,7 +9,7 @@ use std::time::Duration;
 use boathouse_core::message::Usage;
 use boathouse_core::run::event::CallErrorKind;
 use boathouse_core::run::request::ModelRequest;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
@@ -17,8 +17,10 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 pub(crate) mod keys;
+mod patterns;
 mod quote;
 
+pub(crate) use patterns::Patterns;
 pub(crate) use quote::Quotes;
 
 /// The name of the file beside `crew.yaml`.
@@ -26,9 +28,6 @@ pub const FILE: &str = "scripted.yaml";
 
 /// Rules of one file.
 const MAX_RULES: usize = 1000;
-
-/// Bytes that one pattern may take, compiled: a file of patterns is read at each start.
-const PATTERN_BYTES: usize = 256 << 10;
 
 /// Says everything that is wrong with the text of a `scripted.yaml`; empty if nothing is.
 pub fn check(text: &str) -> Vec<Fault> {
@@ -223,7 +222,8 @@ impl Script {
             return Err(vec![Place::of(first).say(format!("{many} rules; there may be {MAX_RULES}"))]);
         }
         let mut faults = Vec::new();
-        let checked = file.rules.into_iter().map(Rule::check);
+        let mut patterns = Patterns::new();
+        let checked = file.rules.into_iter().map(|rule| Rule::check(rule, &mut patterns));
         let rules = checked.filter_map(|rule| rule.map_err(|fault| faults.push(fault)).ok()).collect();
         if faults.is_empty() { Ok(Script { rules }) } else { Err(faults) }
     }
@@ -235,9 +235,16 @@ impl Script {
 }
 
 impl Rule {
-    fn check(text: Spanned<RuleText>) -> Result<Rule, Fault> {
+    fn check(text: Spanned<RuleText>, patterns: &mut Patterns) -> Result<Rule, Fault> {
         let at = Place::of(&text);
         let rule = text.value;
+        let mut pattern = |key: &str, text: Option<Spanned<String>>| {
+            text.map(|text| {
+                let said = |why| Place::of(&text).say(format!("`{key}` {why}"));
+                patterns.compile(&text.value).map_err(said)
+            })
+            .transpose()
+        };
         let when = pattern("when", rule.when)?;
         let input = pattern("input", rule.input)?;
         let groups: Vec<&str> =
@@ -317,27 +324,6 @@ impl Place {
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Fault { line: number(self.line), column: number(self.column), message: why.to_string() }
     }
-}
-
-fn pattern(key: &str, text: Option<Spanned<String>>) -> Result<Option<Regex>, Fault> {
-    let Some(text) = text else { return Ok(None) };
-    let said = |why| Place::of(&text).say(format!("`{key}` {why}"));
-    compile(&text.value).map(Some).map_err(said)
-}
-
-/// Compiles a pattern, or says in one line what it is instead: the crate draws faults over several lines, of which the
-/// last says it.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).size_limit(PATTERN_BYTES).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            r"is too large a pattern; repeat less, or write `[0-9A-Za-z_]` for `\w`".to_owned()
-        }
-        other => {
-            let text = other.to_string();
-            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("is not a regular expression: {why}")
-        }
-    })
 }
 
 fn pieces(
