@@ -46,9 +46,11 @@ pub(crate) fn note(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{}", clean(&message));
 }
 
-/// The text with control characters made visible, so that what a model or a tool wrote cannot drive the terminal.
+/// The text with characters made visible that control the terminal or turn the order of others around: what a model or
+/// a tool wrote shall not drive the terminal, nor look like something else to whoever approves it.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = |c: char| c == '\n' || c == '\t' || !(c.is_control() || turns(c));
     if text.chars().all(harmless) {
         return Cow::Borrowed(text);
     }
@@ -64,5 +66,7 @@ mod tests {
         assert_eq!(clean("a\tb\nc"), "a\tb\nc");
         assert_eq!(clean("a\r\nb"), "a\nb");
         assert_eq!(clean("\u{1b}[2Jx\u{9b}1m\u{7}"), "\u{fffd}[2Jx\u{fffd}1m\u{fffd}");
+        assert_eq!(clean("rm \u{202e}txt.a\u{2069}"), "rm \u{fffd}txt.a\u{fffd}");
+        assert_eq!(clean("שלום \u{200f}، สวัสดี 👩‍👧"), "שלום \u{200f}، สวัสดี 👩‍👧");
     }
 }
