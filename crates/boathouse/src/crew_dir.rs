@@ -497,7 +497,7 @@ tools:
     command: {argv: [grep, '{text}']}
     parameters: {type: object, properties: {text: {type: string, pattern: '('}}}
 ";
-        let dir = folder(&[("crew.yaml", text.as_bytes())]);
+        let dir = folder(&[("crew.yaml", text.as_bytes()), ("scripted.yaml", b"rules: []\n")]);
         let error = load(dir.path(), &catalog()).unwrap_err();
         let places: Vec<_> = error.problems.iter().map(|p| (p.code, p.line, p.column)).collect();
         assert_eq!(places, [(Code::InvalidSchema, 6, 5)], "{error}");
@@ -507,7 +507,10 @@ tools:
     fn a_file_of_the_largest_size_is_read() {
         let mut text = ONE.to_vec();
         text.resize(usize::try_from(MAX_FILE_BYTES).unwrap(), b'#');
-        assert_eq!(problems(&[("crew.yaml", CREW.as_bytes()), ("agents/one.yaml", &text)]), []);
+        let files: [(&str, &[u8]); 3] =
+            [("crew.yaml", CREW.as_bytes()), ("agents/one.yaml", &text), ("scripted.yaml", b"rules: []\n")];
+        assert_eq!(problems(&files), []);
+        assert_eq!(problems(&files[..2]), [(false, Code::MissingScript, "crew.yaml".to_owned())]);
     }
 
     #[test]
@@ -531,6 +534,6 @@ tools:
         let source = Source::from([("crew.yaml".to_owned(), text.to_owned())]);
         let error = compile(source, "old", &catalog()).unwrap_err();
         assert_eq!(error.problems[0].code, Code::UnknownTool);
-        assert!(error.to_string().starts_with("the crew in the stored source of `old` cannot run: 1 error"));
+        assert!(error.to_string().starts_with("the stored source of `old` cannot run: 1 error"));
     }
 }

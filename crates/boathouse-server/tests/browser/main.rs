@@ -225,6 +225,8 @@ async fn a_person_decides_on_calls_from_their_real_arguments() {
 
     page.click(".wait[data-wait='1'] [data-choice=approve]").await;
     page.until("document.querySelector('.decision')?.textContent === 'Approved.'").await;
+    // What it gave moves what is below.
+    page.until("document.body.innerText.includes('sent 1')").await;
 
     page.click(".wait[data-wait='2'] [data-choice=edit]").await;
     page.until("document.activeElement?.value?.includes('\"amount\": 2')").await;

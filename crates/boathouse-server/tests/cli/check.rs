@@ -75,7 +75,7 @@ fn a_folder_that_is_none_is_said_in_one_line() {
 #[test]
 fn a_crews_tests_are_checked_too() {
     let crew = "name: desk\nagents: [{id: clerk, provider: scripted, is_terminal: true}]\n";
-    let crew = Crew::new(crew, "");
+    let crew = Crew::new(crew, "rules: [{reply: Hello}]\n");
     std::fs::create_dir(crew.dir.path().join("desk/tests")).unwrap();
     let tests = |text: &str| std::fs::write(crew.dir.path().join("desk/tests/all.yaml"), text).unwrap();
     tests("tests: [{name: one, input: hello, expect: {path: [clerk]}}]\n");

@@ -151,6 +151,7 @@ impl EngineBuilder {
             for run in engine.shared().journal.unfinished().await? {
                 engine.shared().recover(run, Recover::First);
             }
+            engine.shared().look_at_queue().await;
         }
         engine.shared().keep(self.retention, self.recovery);
         Ok(engine)

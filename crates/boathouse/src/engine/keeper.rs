@@ -99,7 +99,6 @@ impl Shared {
     /// Takes over runs that are not at rest and that nobody drives: whoever drove them has gone, or could not. Begins queued
     /// runs whose turn has come and that nobody has begun.
     async fn scan(self: &Arc<Self>, every: Duration) {
-        self.look_at_queue().await;
         loop {
             sleep(every).await;
             if !self.period.load().lasts() {

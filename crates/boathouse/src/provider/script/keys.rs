@@ -1,6 +1,6 @@
 //! Every key of `scripted.yaml` and what it takes. `docs/scripted.md` is the page for people.
 
-use boathouse_core::crew::file::keys::{TEXTS, acts, needs};
+use boathouse_core::crew::file::keys::{acts, needs};
 use boathouse_core::crew::file::{Kind, Table};
 
 use super::KINDS;
@@ -8,6 +8,9 @@ use super::KINDS;
 const COUNT: Kind = Kind::Whole { min: 1, max: u32::MAX as i64 };
 const MILLIS: Kind = Kind::Whole { min: 0, max: i64::MAX };
 const TOKENS: Kind = Kind::Whole { min: 0, max: i64::MAX };
+
+/// What a model says, which may hold any character.
+const SAID: Kind = Kind::Any;
 
 /// The file.
 pub(crate) static FILE: Table = Table {
@@ -34,7 +37,7 @@ static RULE: Table = Table {
         acts("input", Kind::Text, "this pattern matches what the person said"),
         acts("call", COUNT, "it is the agent's n-th reply"),
         acts("attempt", COUNT, "it is the n-th try of the call"),
-        acts("reply", Kind::Text, "the text of the reply"),
+        acts("reply", SAID, "the text of the reply"),
         acts("tools", Kind::List(&Kind::Map(&CALL)), "native tool calls"),
         acts("error", Kind::Map(&ERROR), "a failure"),
         acts("delay_ms", MILLIS, "a pause before the first piece"),
@@ -44,7 +47,7 @@ static RULE: Table = Table {
             Kind::Either {
                 what: "a number of pieces, or a list of texts",
                 scalar: Some(&COUNT),
-                list: Some(&TEXTS),
+                list: Some(&Kind::List(&SAID)),
                 map: None,
             },
             "how the text is streamed",
@@ -78,7 +81,7 @@ static ERROR: Table = Table {
     what: "an error",
     keys: &[
         needs("kind", Kind::Choice(&KINDS), "what went wrong"),
-        acts("message", Kind::Text, "the same in words"),
+        acts("message", SAID, "the same in words"),
         acts("retry_after_ms", MILLIS, "how long the provider asks to wait"),
     ],
     mistaken: &[("type", "the key is `kind`"), ("retry_after", "the key is `retry_after_ms`")],
