@@ -78,14 +78,14 @@ impl SqliteJournal {
         let process: Arc<str> = uuid::Uuid::now_v7().simple().to_string().into();
         let beat = Chore::Beat { process: process.to_string(), lease };
         beat.run(&mut connection).await.map_err(schema::error)?;
-        let shared = Self::on(path, connection, None, Some(lock))?;
+        let shared = Self::on(path, connection, None, Some(lock));
         Ok(SqliteJournal { process, lease: Some(lease), ..shared })
     }
 
     async fn start(path: PathBuf, lock: ServerLock) -> Result<SqliteJournal, JournalError> {
         let mut connection = Self::connect(&path).await?;
         schema::begin_alone(&mut connection, &path).await?;
-        Self::on(path, connection, Some(Recent::default()), Some(lock))
+        Ok(Self::on(path, connection, Some(Recent::default()), Some(lock)))
     }
 
     async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
@@ -99,13 +99,11 @@ impl SqliteJournal {
         connection: SqliteConnection,
         recent: Option<Recent>,
         lock: Option<ServerLock>,
-    ) -> Result<SqliteJournal, JournalError> {
+    ) -> SqliteJournal {
         let recent = recent.map(Arc::new);
         let readers = schema::readers(&path);
-        let writer = Writer::start(path.clone(), connection, recent.clone()).map_err(|error| {
-            JournalError::Unavailable(format!("the journal's thread did not start: {error}"))
-        })?;
-        Ok(SqliteJournal {
+        let writer = Writer::start(path.clone(), connection, recent.clone());
+        SqliteJournal {
             path,
             writer,
             readers,
@@ -114,7 +112,7 @@ impl SqliteJournal {
             lease: None,
             lock: Mutex::new(lock),
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     async fn chore(&self, chore: Chore) -> Result<(), JournalError> {
@@ -299,7 +297,7 @@ impl Journal for SqliteJournal {
     async fn prune(&self, keep: &Retention) -> Result<usize, JournalError> {
         self.chore(Chore::ForgetRequests { before: long_ago(REQUESTS_KEPT) }).await?;
         let runs = runs::prunable(self.readers()?, keep.ended_before(), keep.runs).await?;
-        // Asked for together, they share transactions.
+        // Asked for together, they share a transaction.
         futures_util::future::try_join_all(runs.iter().map(|run| self.delete(run))).await?;
         let threads = threads::prunable(self.readers()?, keep.ended_before(), keep.runs).await?;
         let pruned = runs.len() + threads.len();

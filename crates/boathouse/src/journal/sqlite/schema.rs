@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -28,8 +27,8 @@ const STEPS: [&str; 5] = [
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that read, at most. Two processors or fewer get two: each has a thread and a cache of its own.
-const READERS: usize = 4;
+/// Connections that read.
+const READERS: u32 = 4;
 
 /// Makes the file if there is none, and returns its absolute path without symbolic links.
 pub(super) fn make_file(path: &Path) -> Result<PathBuf, JournalError> {
@@ -73,10 +72,9 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, JournalErro
 
 /// The connections that read; they are opened as they are needed.
 pub(super) fn readers(path: &Path) -> SqlitePool {
-    let readers = available_parallelism().map_or(READERS, usize::from).clamp(2, READERS);
     let options = options(path).pragma("query_only", "ON").thread_name(|n| format!("journal-reader-{n}"));
     SqlitePoolOptions::new()
-        .max_connections(readers as u32)
+        .max_connections(READERS)
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(10))
         .connect_lazy_with(options)

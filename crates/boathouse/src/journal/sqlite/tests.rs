@@ -1,10 +1,6 @@
 //! What only the inside can arrange: a file without room, and a memory too small for a run.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::pin::pin;
-
-use futures_util::FutureExt;
-
 use super::*;
 use crate::journal::contract::{self, append, new_run, replied};
 
@@ -13,24 +9,7 @@ async fn open(path: &Path, recent: Option<Recent>, setup: &'static str) -> Sqlit
     let mut connection = schema::connect(&path).await.unwrap();
     schema::migrate(&mut connection, &path).await.unwrap();
     sqlx::raw_sql(setup).execute(&mut connection).await.unwrap();
-    SqliteJournal::on(path, connection, recent, None).unwrap()
-}
-
-/// Polls writes while the writer is busy and has nothing else to do next, so that they share a transaction.
-async fn together<T>(journal: &SqliteJournal, writes: impl Future<Output = T>) -> T {
-    let mut other = schema::connect(journal.path()).await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let (mut held, mut writes) = (pin!(journal.check()), pin!(writes));
-    assert!(held.as_mut().now_or_never().is_none(), "it waits for the other's transaction");
-    while journal.writer.queued() > 0 {
-        std::thread::yield_now();
-    }
-    assert!(writes.as_mut().now_or_never().is_none());
-    assert!(journal.writer.queued() > 1);
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    // Whether it works is for the test to say.
-    let (_, done) = tokio::join!(held, writes);
-    done
+    SqliteJournal::on(path, connection, recent, None)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,14 +53,11 @@ async fn a_full_disk_refuses_whole_batches_and_recovers() {
         "the cause is named: {refused:?}"
     );
 
-    // They share a transaction, and so its fate.
-    let both = async {
-        tokio::join!(
-            journal.append(append("big", lease, vec![replied(written + 1, &text())])),
-            journal.append(append("small", other, vec![replied(2, "y")])),
-        )
-    };
-    let (large, little) = together(&journal, both).await;
+    // Both are queued before the writer runs, so they share a transaction, and so its fate.
+    let (large, little) = tokio::join!(
+        journal.append(append("big", lease, vec![replied(written + 1, &text())])),
+        journal.append(append("small", other, vec![replied(2, "y")])),
+    );
     assert!(matches!(large, Err(JournalError::Unavailable(_))), "{large:?}");
     assert!(matches!(little, Err(JournalError::Unavailable(_))), "{little:?}");
     assert_eq!(journal.read(&small, Seq(0), 9).await.unwrap().len(), 1, "nothing is half-written");
@@ -109,13 +85,10 @@ async fn one_broken_run_does_not_fail_the_runs_beside_it() {
         .execute(&mut other)
         .await
         .unwrap();
-    let both = async {
-        tokio::join!(
-            journal.append(append("broken", broken, vec![replied(2, "x")])),
-            journal.append(append("sound", sound, vec![replied(2, "x")])),
-        )
-    };
-    let (refused, written) = together(&journal, both).await;
+    let (refused, written) = tokio::join!(
+        journal.append(append("broken", broken, vec![replied(2, "x")])),
+        journal.append(append("sound", sound, vec![replied(2, "x")])),
+    );
     assert!(matches!(refused, Err(JournalError::Corrupt(_))), "{refused:?}");
     written.unwrap();
     journal.close().await;

@@ -1,4 +1,4 @@
-//! The task that writes. It has a thread of its own, so that no write waits for its turn among thousands of runs.
+//! The task that writes.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -7,9 +7,8 @@ use std::sync::Arc;
 use boathouse_core::ids::{RunId, Seq, ThreadId};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Outcome, Transactions};
@@ -208,25 +207,18 @@ impl Write {
     }
 }
 
-/// The way to the task that writes. Dropping it stops the task.
+/// The way to the task that writes. Dropping it aborts the task.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Write>,
-    task: TaskTracker,
-    _stop: DropGuard,
+    tasks: TaskTracker,
+    task: AbortHandle,
 }
 
 impl Writer {
-    /// Starts it in the caller's runtime. Fails where the system gives no more threads.
-    pub(super) fn start(
-        path: PathBuf,
-        connection: SqliteConnection,
-        recent: Option<Arc<Recent>>,
-    ) -> std::io::Result<Writer> {
+    pub(super) fn start(path: PathBuf, connection: SqliteConnection, recent: Option<Arc<Recent>>) -> Writer {
         let (queue, queued) = mpsc::channel(QUEUE);
-        let (task, runtime, stop) = (TaskTracker::new(), Handle::current(), CancellationToken::new());
-        task.close();
-        let (alive, stopped) = (task.token(), stop.clone());
+        let tasks = TaskTracker::new();
         let work = Work {
             path,
             connection: Some(connection),
@@ -234,11 +226,9 @@ impl Writer {
             transactions: Transactions::new(),
             closing: false,
         };
-        std::thread::Builder::new().name("journal-batches".to_owned()).spawn(move || {
-            runtime.block_on(stopped.run_until_cancelled_owned(work.run(queued)));
-            drop(alive);
-        })?;
-        Ok(Writer { queue, task, _stop: stop.drop_guard() })
+        let task = tasks.spawn(work.run(queued)).abort_handle();
+        tasks.close();
+        Writer { queue, tasks, task }
     }
 
     /// Queues a write; waits while the queue is full. Once queued it is written even if the caller goes away.
@@ -246,17 +236,17 @@ impl Writer {
         self.queue.send(write).await.map_err(|_| JournalError::Closed)
     }
 
-    /// Writes that the task has not taken yet.
-    #[cfg(test)]
-    pub(super) fn queued(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
-    }
-
     /// Waits until what is queued has been written and the file is closed. May be called again.
     pub(super) async fn close(&self) {
         // Fails if the task has ended already.
         let _ = self.queue.send(Write::Close).await;
-        self.task.wait().await;
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
