@@ -46,11 +46,33 @@ pub(crate) fn respond(status: StatusCode, kind: &'static str, body: Body) -> Res
     response
 }
 
-/// Serves for ever, on any free port of this machine, which it prints.
+/// Serves for ever with hyper, on any free port of this machine, which it prints.
 pub(crate) async fn serve<F, A>(answer: F) -> Result<()>
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
+{
+    listen(|socket| {
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let answered = answer(request);
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
+        async move {
+            // A client that goes away is what some scenarios are about.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+        }
+    })
+    .await
+}
+
+/// Accepts for ever, on any free port of this machine, which it prints; `converse` has each connection to itself.
+pub(crate) async fn listen<F, C>(converse: F) -> Result<()>
+where
+    F: Fn(TcpStream) -> C,
+    C: Future<Output = ()> + Send + 'static,
 {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -62,17 +84,7 @@ where
             accepted = listener.accept() => {
                 let (socket, _) = accepted?;
                 socket.set_nodelay(true)?;
-                let answer = answer.clone();
-                let service = service_fn(move |request| {
-                    let answered = answer(request);
-                    async move { Ok::<_, Infallible>(answered.await) }
-                });
-                connections.spawn(async move {
-                    // A client that goes away is what some scenarios are about.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(socket), service)
-                        .await;
-                });
+                connections.spawn(converse(socket));
             }
             Some(_) = connections.join_next() => {}
         }

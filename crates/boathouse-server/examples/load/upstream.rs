@@ -11,7 +11,6 @@
 //! Source: OpenAI's API reference, "Create chat completion" and "Streaming".
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,8 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
 use crate::http::{self, Result};
 
@@ -41,23 +39,12 @@ struct State {
 /// Serves for ever. Speaks just the HTTP/1.1 that its clients do, so that it leaves the machine to what is measured.
 pub(crate) async fn run() -> Result<()> {
     let state = Arc::new(State::default());
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let listener = socket.listen(4096)?;
-    println!("listens at http://{}", listener.local_addr()?);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (socket, _) = accepted?;
-                socket.set_nodelay(true)?;
-                let connection = Connection { socket, read: BytesMut::new(), state: state.clone() };
-                // A client that goes away is what some scenarios are about.
-                connections.spawn(async move { drop(connection.serve().await) });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+    http::listen(|socket| {
+        let connection = Connection { socket, read: BytesMut::new(), state: state.clone() };
+        // A client that goes away is what some scenarios are about.
+        async move { drop(connection.serve().await) }
+    })
+    .await
 }
 
 struct Connection {
