@@ -14,7 +14,7 @@ use boathouse_core::crew::problem::{Code, Problem, Severity, count, lines, rende
 use boathouse_core::crew::yaml::{self, Node, Place};
 use boathouse_core::crew::{Agent, Crew, Source};
 
-use crate::provider::script;
+use crate::provider::script::{self, PROVIDER as SCRIPTED};
 use crate::tool::arguments::validator;
 use crate::tool::registry;
 
@@ -24,9 +24,6 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub const MAX_CREW_BYTES: usize = 8 * 1024 * 1024;
 /// A crew with more files under `agents/`, or under `tests/`, is refused.
 pub const MAX_FOLDER_FILES: usize = 1000;
-
-/// The provider that answers from the crew's own files.
-const SCRIPTED: &str = "scripted";
 
 /// A crew, and the folder that it came from.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::client::Timeouts;
 use super::openai::OpenAi;
 use super::pool::{KeyHash, Pool, PoolKey, PoolMetrics, Pooled};
+use super::script::PROVIDER;
 use super::scripted::Scripted;
 use super::{Deltas, Provider, ProviderError};
 
@@ -88,7 +89,7 @@ impl Providers {
     pub fn new() -> Providers {
         let providers =
             Providers { inner: Arc::new(Inner { table: ArcSwap::default(), pool: Pool::default() }) };
-        providers.with("scripted", Arc::new(Scripted::new()))
+        providers.with(PROVIDER, Arc::new(Scripted::new()))
     }
 
     /// Adds a provider, or replaces the one of that name. It answers for every base URL.

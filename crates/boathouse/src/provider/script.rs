@@ -23,6 +23,9 @@ mod quote;
 pub(crate) use patterns::Patterns;
 pub(crate) use quote::Quotes;
 
+/// The name of the provider that answers from it.
+pub(crate) const PROVIDER: &str = "scripted";
+
 /// The name of the file beside `crew.yaml`.
 pub const FILE: &str = "scripted.yaml";
 
