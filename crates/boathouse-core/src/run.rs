@@ -348,9 +348,9 @@ impl Run {
         self.usage
     }
 
-    /// What waits for a person, oldest first.
+    /// What waits for a person, oldest first. A fork that waits for its turn waits for nobody else yet.
     pub fn waits(&self) -> &[Wait] {
-        &self.waits
+        if self.phase == Phase::Queued { &[] } else { &self.waits }
     }
 
     /// Routes taken so far.

@@ -209,8 +209,6 @@ impl Driver {
         begun: oneshot::Sender<Result<(), JournalError>>,
     ) -> Stopped {
         self.turn = turn;
-        // What a fork waits for is listed from now on.
-        self.listed.clear();
         match self.record(Event::Begun { pinned }) {
             Ok(()) => self.drive(Some(begun)).await,
             Err(error) => Stopped::Lost(error),

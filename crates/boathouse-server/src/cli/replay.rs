@@ -15,6 +15,7 @@ use clap::Args;
 use super::crews;
 use super::exit::{Exit, Failure};
 use super::paint::{BAD, BOLD, DIM, GOOD, clean};
+use super::run::transcript::count;
 use super::runs::cannot_write;
 use super::runs::place::PlaceArgs;
 use super::setup::Parts;
@@ -81,15 +82,15 @@ fn same(events: &[Recorded]) -> io::Result<Exit> {
         let made = events.iter().filter(|recorded| {
             matches!(&recorded.event, Event::CallStarted { kind, .. } if matches!(kind, CallKind::Model { .. }) == model)
         });
-        made.count()
+        made.count() as u64
     };
     let mut out = anstream::stdout();
     writeln!(
         out,
-        "{GOOD}✓ nothing differs{GOOD:#} {DIM}in {} events, {} prompts, {} tool calls{DIM:#}",
-        events.len(),
-        calls(true),
-        calls(false)
+        "{GOOD}✓ nothing differs{GOOD:#} {DIM}in {}, {}, {}{DIM:#}",
+        count(events.len() as u64, "event", "events"),
+        count(calls(true), "prompt", "prompts"),
+        count(calls(false), "tool call", "tool calls")
     )?;
     out.flush()?;
     Ok(Exit::Done)

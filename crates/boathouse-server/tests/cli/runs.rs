@@ -121,7 +121,7 @@ fn an_exported_run_is_replayed_anywhere_and_differs_where_the_crew_does() {
     let replay = |args: &[&str]| done(&mut crew.boathouse(&[&["replay"], args].concat()), "");
     let same = replay(&["run.jsonl"]);
     assert_eq!(same.code, 0, "{}", same.stderr);
-    assert_eq!(same.stdout, "✓ nothing differs in 13 events, 3 prompts, 1 tool calls\n");
+    assert_eq!(same.stdout, "✓ nothing differs in 13 events, 3 prompts, 1 tool call\n");
     assert_eq!(replay(&[&id, "--journal", "runs.db", "--crew", "desk"]).code, 0, "the crew is the same");
 
     // A prompt that says more.

@@ -65,9 +65,7 @@ impl RunView {
     /// The view of a run.
     pub fn of(run: &Run) -> RunView {
         let started = run.started();
-        // A fork that waits for its turn waits for nobody else yet.
-        let open = if run.state() == RunState::Queued { &[] } else { run.waits() };
-        let waits = open.iter().map(|open| WaitView {
+        let waits = run.waits().iter().map(|open| WaitView {
             wait: open.wait,
             agent: open.agent.clone(),
             question: run.branch(open.branch).map_or_else(String::new, |branch| branch.last_reply.clone()),
@@ -83,10 +81,7 @@ impl RunView {
             outcome: run.outcome().cloned(),
             usage: run.usage(),
             waits: waits.collect(),
-            approvals: if open.is_empty() { Vec::new() } else { OpenWait::of(run) }
-                .into_iter()
-                .filter(|wait| wait.what.tool().is_some())
-                .collect(),
+            approvals: OpenWait::of(run).into_iter().filter(|wait| wait.what.tool().is_some()).collect(),
             metadata: started.metadata.clone(),
             forked_from: started.forked_from.clone(),
             seq: run.seq(),

@@ -21,8 +21,8 @@ use serde_json::Value;
 use crate::cli::paint::{BAD, BOLD, DIM, GOOD, WARN, clean};
 use replies::Replies;
 use sheet::Sheet;
-pub(crate) use words::{agent_name, call_end, duration};
-use words::{arguments_text, count, shorten};
+pub(crate) use words::{agent_name, call_end, count, duration};
+use words::{arguments_text, shorten};
 
 mod replies;
 mod sheet;

@@ -49,7 +49,8 @@ pub(super) fn shorten(text: &str, most: usize) -> String {
     short
 }
 
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+/// `1 reply`, `2 replies`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
