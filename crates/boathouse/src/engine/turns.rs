@@ -19,6 +19,7 @@ use crate::driver::Ask;
 use crate::feed::{Feed, Watch};
 use crate::journal::{JournalError, NewRun, Next, OnThread, People, RunQuery, Stored, Turn};
 
+use super::CommandError;
 use super::shared::{NotBegun, Shared, Start};
 use super::start::pin;
 use super::threads::history;
@@ -258,12 +259,18 @@ impl Shared {
         let (shared, run) = (self.clone(), run.clone());
         self.spawn_keeper(async move {
             tokio::select! {
-                () = feed.left_for(shared.disconnect_grace) => {
-                    let command = Command::Cancel { reason: CancelReason::Disconnected };
-                    // Nobody is left to be told; when the engine closes the run stays queued.
-                    let _ = shared.send(&run, Ask { command, done: oneshot::channel().0, request: None });
-                }
-                () = driven.cancelled() => {}
+                () = feed.left_for(shared.disconnect_grace) => {}
+                () = driven.cancelled() => return,
+            }
+            let command = Command::Cancel { reason: CancelReason::Disconnected };
+            let (done, cancelled) = oneshot::channel();
+            // When the engine closes the run stays queued.
+            if shared.send(&run, Ask { command, done, request: None }).is_err() {
+                return;
+            }
+            if let Ok(Err(CommandError::Journal(JournalError::Unavailable(_)))) = cancelled.await {
+                // Somebody may come back meanwhile.
+                shared.cancel_when_left(&run, wants, feed);
             }
         });
     }

@@ -145,10 +145,10 @@ impl SseReader {
                 self.data.extend_from_slice(value);
             }
             b"event" => {
-                self.name = String::from_utf8_lossy(value).into_owned();
+                self.name = text(value).into_owned();
             }
             b"id" if !value.contains(&0) => {
-                self.id = String::from_utf8_lossy(value).into_owned();
+                self.id = text(value).into_owned();
             }
             // A comment (no field name), `retry`, or a field that the standard does not know.
             _ => {}
@@ -162,7 +162,7 @@ impl SseReader {
         take: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), SseError<E>> {
         if self.has_data {
-            let data = String::from_utf8_lossy(held.unwrap_or(&self.data));
+            let data = text(held.unwrap_or(&self.data));
             take(SseEvent { name: &self.name, data, id: &self.id })?;
         }
         self.has_data = false;
@@ -185,6 +185,11 @@ impl SseReader {
             false => Ok(()),
         }
     }
+}
+
+/// Replaces what is not UTF-8. Nearly all is: that is seen many bytes at a time, which looking for what to replace is not.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(test)]

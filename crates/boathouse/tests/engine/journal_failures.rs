@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse::core::ids::{RunId, Seq, ThreadId, Timestamp};
-use boathouse::core::run::event::{Event, Outcome};
+use boathouse::core::run::event::{CancelReason, Event, Outcome, RunState};
 use boathouse::engine::{StartError, StartRun, WhenBusy};
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::journal::{
@@ -15,6 +16,7 @@ use boathouse::journal::{
 use bytes::Bytes;
 
 use super::support::*;
+use super::threads::{queued_behind, state};
 
 /// Which appends fail, and how.
 #[derive(Clone, Copy)]
@@ -25,12 +27,13 @@ enum Failure {
     Unheard,
 }
 
-/// A journal whose appends fail a few times each, or whose creates always do.
+/// A journal whose appends fail a few times each, whose first claims fail, or whose creates always do.
 struct Failing {
     inner: MemoryJournal,
     failure: Failure,
     per_append: usize,
     failed: AtomicUsize,
+    failing_claims: AtomicUsize,
     create: bool,
 }
 
@@ -41,6 +44,7 @@ impl Failing {
             failure,
             per_append,
             failed: AtomicUsize::new(0),
+            failing_claims: AtomicUsize::new(0),
             create: true,
         }
     }
@@ -67,7 +71,12 @@ impl Journal for Failing {
     }
 
     async fn claim(&self, run: &RunId) -> Result<(Lease, RunRow), JournalError> {
-        self.inner.claim(run).await
+        let left =
+            self.failing_claims.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match left {
+            Ok(_) => Err(JournalError::Unavailable("disk full".to_owned())),
+            Err(_) => self.inner.claim(run).await,
+        }
     }
 
     async fn read(&self, run: &RunId, after: Seq, limit: usize) -> Result<Vec<Arc<Stored>>, JournalError> {
@@ -224,4 +233,20 @@ async fn a_run_that_cannot_be_kept_does_not_start() {
     assert!(matches!(refused, StartError::Journal(JournalError::Unavailable(_))), "{refused}");
     let query = RunQuery { limit: 10, ..RunQuery::default() };
     assert!(engine.runs(&query).await.expect("it can be read").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_run_that_nobody_reads_is_cancelled_once_the_journal_can_again() {
+    let journal = Failing { failing_claims: AtomicUsize::new(3), ..Failing::new(Failure::Lost, 0) };
+    let (_world, engine, _held, _requests, first, (second, watch)) =
+        queued_behind(WhenBusy::Enqueue, journal).await;
+    drop(watch);
+    // Three times it could not be, each after the grace of five seconds.
+    tokio::time::sleep(Duration::from_secs(19)).await;
+    assert_eq!(state(&engine, &second).await, RunState::Queued);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let gone = engine.run(&second).await.expect("it can be read").expect("there is one");
+    let Some(Outcome::Cancelled { reason, .. }) = gone.outcome else { panic!("{gone:?}") };
+    assert_eq!(reason, CancelReason::Disconnected);
+    assert_eq!(state(&engine, &first).await, RunState::Running, "nobody waited for its turn");
 }

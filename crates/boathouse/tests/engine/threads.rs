@@ -29,7 +29,7 @@ async fn said(engine: &Engine, thread: &str) -> Vec<String> {
     messages.iter().map(Message::content).collect()
 }
 
-async fn state(engine: &Engine, run: &RunId) -> RunState {
+pub(super) async fn state(engine: &Engine, run: &RunId) -> RunState {
     engine.run(run).await.expect("it can be read").expect("there is one").state
 }
 
@@ -275,7 +275,7 @@ async fn runs_beyond_the_limit_wait_in_order_and_beyond_that_are_refused() {
 }
 
 /// Queued behind a run that is held: on its thread, or for room.
-async fn queued_behind(
+pub(super) async fn queued_behind(
     wait: WhenBusy,
     journal: impl Journal,
 ) -> (World, Engine, Held, Requests, RunId, (RunId, boathouse::feed::Watch)) {
