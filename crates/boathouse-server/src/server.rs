@@ -1,7 +1,6 @@
 //! Owns connections: accepts them, serves the router on each, and ends them in order.
 
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -129,7 +128,8 @@ async fn connection(socket: TcpStream, router: Router, config: ServerConfig, shu
         .header_read_timeout(config.head_timeout)
         .half_close(false)
         .max_buf_size(config.max_head_bytes.max(8 * 1024));
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    // Boxed: a task would have room for it twice, before and after it is pinned.
+    let mut serving = Box::pin(builder.serve_connection(TokioIo::new(socket), service));
     let result = tokio::select! {
         biased;
         result = serving.as_mut() => result,

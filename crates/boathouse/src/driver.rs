@@ -42,8 +42,8 @@ use quiet::Quiet;
 
 /// A command, and who waits for what became of it.
 pub(crate) struct Ask {
-    /// The command.
-    pub(crate) command: Command,
+    /// The command. Boxed, because the channel of a run that nobody commands has room for 32 already.
+    pub(crate) command: Box<Command>,
     /// Told once the command is recorded, or was refused.
     pub(crate) done: oneshot::Sender<Result<(), CommandError>>,
     /// The request that it carries out, if that has a key.
@@ -265,7 +265,7 @@ impl Driver {
                 }
                 Happening::Disconnected => {
                     self.disconnected = None;
-                    let command = Command::Cancel { reason: CancelReason::Disconnected };
+                    let command = Box::new(Command::Cancel { reason: CancelReason::Disconnected });
                     self.command(Ask { command, done: oneshot::channel().0, request: None })?;
                 }
             }

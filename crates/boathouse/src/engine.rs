@@ -232,7 +232,7 @@ impl Engine {
         request: Option<OpenRequest>,
     ) -> Result<(), CommandError> {
         let (done, outcome) = oneshot::channel();
-        self.shared().send(run, Ask { command, done, request })?;
+        self.shared().send(run, Ask { command: Box::new(command), done, request })?;
         outcome.await.map_err(|_| CommandError::ShuttingDown)?
     }
 

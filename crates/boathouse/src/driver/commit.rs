@@ -110,7 +110,7 @@ impl Driver {
                 done = &mut something => return done,
                 returned = self.calls.next() => self.returned.push_back(returned),
                 Some(ask) = self.commands.recv() => {
-                    if matches!(ask.command, Command::Cancel { .. }) {
+                    if matches!(*ask.command, Command::Cancel { .. }) {
                         self.calls.stop(|_| true);
                     }
                     self.backlog.push_back(ask);

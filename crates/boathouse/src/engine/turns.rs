@@ -262,7 +262,7 @@ impl Shared {
                 () = feed.left_for(shared.disconnect_grace) => {}
                 () = driven.cancelled() => return,
             }
-            let command = Command::Cancel { reason: CancelReason::Disconnected };
+            let command = Box::new(Command::Cancel { reason: CancelReason::Disconnected });
             let (done, cancelled) = oneshot::channel();
             // When the engine closes the run stays queued.
             if shared.send(&run, Ask { command, done, request: None }).is_err() {

@@ -66,7 +66,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens the connection that writes.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
-    let options = options(path).pragma("cache_size", "-4000").thread_name(|_| "journal-writer".to_owned());
+    let options = options(path).thread_name(|_| "journal-writer".to_owned());
     options.connect().await.map_err(|sqlx| error_of(path, sqlx))
 }
 
