@@ -72,7 +72,11 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, JournalErro
 
 /// The connections that read; they are opened as they are needed.
 pub(super) fn readers(path: &Path) -> SqlitePool {
-    let options = options(path).pragma("query_only", "ON").thread_name(|n| format!("journal-reader-{n}"));
+    // They look for single runs: what they read again is in the system's cache.
+    let options = options(path)
+        .pragma("query_only", "ON")
+        .pragma("cache_size", "-512")
+        .thread_name(|n| format!("journal-reader-{n}"));
     SqlitePoolOptions::new()
         .max_connections(READERS)
         .test_before_acquire(false)
