@@ -23,8 +23,10 @@ use crate::upstream::{Answer, Upstream};
 
 use super::support::*;
 
-/// Short, as some calls here use all of it.
-const GRACE: Duration = Duration::from_millis(400);
+/// Short, as some calls use all of it; enough for a program that obeys on a machine that has much else to do.
+const GRACE: Duration = Duration::from_secs(1);
+/// Where no call uses it up.
+const LONG_GRACE: Duration = Duration::from_secs(20);
 
 /// Something that an agent can be doing when its run is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +72,11 @@ impl Work {
             Work::Program => CallEnd::Terminated,
             Work::Stubborn => CallEnd::Killed,
         }
+    }
+
+    /// Whether it ends only because the grace does.
+    fn uses_up_the_grace(self) -> bool {
+        matches!(self.end(), CallEnd::Abandoned | CallEnd::Killed)
     }
 
     fn tool(self) -> Option<&'static str> {
@@ -270,12 +277,13 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
         Catalog { tools: tools.specs(), providers: vec!["scripted".to_owned(), "remote".to_owned()] };
     let (crew, script) = crew(&agents, &upstream.url(), dir.path());
     let journal = SqliteJournal::open(dir.path().join("runs.db")).await.expect("it opens");
+    let grace = if works.iter().any(|work| work.uses_up_the_grace()) { GRACE } else { LONG_GRACE };
     let engine = Engine::builder()
         .providers(providers)
         .tools(tools)
         .journal(journal)
         .crew(load(&crew, &script, &catalog))
-        .cancel_grace(GRACE)
+        .cancel_grace(grace)
         .start()
         .await
         .expect("the engine starts");
