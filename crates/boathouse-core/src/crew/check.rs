@@ -187,7 +187,9 @@ impl<'a> Check<'a> {
             settings,
             vars,
         };
-        self.script(trees.get(SCRIPT_FILE));
+        if readable {
+            self.script(trees.get(SCRIPT_FILE));
+        }
         self.advise(&crew, crew_file, &roster, &signals_at);
         (!crew.agents.is_empty()).then_some(crew)
     }

@@ -128,3 +128,10 @@ fn a_stored_source_whose_tool_is_gone_does_not_compile() {
     assert_eq!(error.problems[0].code, Code::UnknownTool);
     assert!(error.to_string().starts_with("the stored source of `old` cannot run: 1 error"));
 }
+
+#[test]
+fn who_is_named_in_a_crew_file_that_cannot_be_read_is_not_missed_in_its_script() {
+    let script = b"rules: [{agent: one, reply: hi}]\n";
+    let files: [(&str, &[u8]); 2] = [("crew.yaml", b"agents: [one\n"), ("scripted.yaml", script)];
+    assert_eq!(problems(&files), [(true, Code::YamlSyntax, "crew.yaml".to_owned())]);
+}
