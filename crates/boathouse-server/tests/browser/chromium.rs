@@ -163,17 +163,30 @@ impl Page {
         }
     }
 
-    /// Clicks into the middle of what a person sees of the element.
+    /// Clicks into the middle of what a person sees of the element, once it has stood still for two frames.
+    ///
+    /// Panics if something else is there: a test that goes on beside what still moves the page would click on that.
     pub async fn click(&mut self, selector: &str) {
         let place = self
             .run(&format!(
-                "(() => {{
-                    const element = document.querySelector({});
-                    element.scrollIntoView({{block: 'nearest', behavior: 'instant'}});
-                    const box = element.getBoundingClientRect();
-                    return {{x: box.x + box.width / 2, y: box.y + box.height / 2}};
+                "(async () => {{
+                    const frame = () => new Promise(requestAnimationFrame);
+                    for (let last = null, still = 0; ; ) {{
+                        const element = document.querySelector({selector});
+                        element.scrollIntoView({{block: 'nearest', behavior: 'instant'}});
+                        const box = element.getBoundingClientRect();
+                        const place = {{x: box.x + box.width / 2, y: box.y + box.height / 2}};
+                        still = last && last.x === place.x && last.y === place.y ? still + 1 : 0;
+                        if (still === 2) {{
+                            const there = document.elementFromPoint(place.x, place.y);
+                            if (!there || !element.contains(there)) throw new Error(`there is ${{there?.outerHTML}}`);
+                            return place;
+                        }}
+                        last = place;
+                        await frame();
+                    }}
                 }})()",
-                json!(selector)
+                selector = json!(selector)
             ))
             .await;
         for kind in ["mousePressed", "mouseReleased"] {

@@ -242,6 +242,7 @@ async fn a_person_decides_on_calls_from_their_real_arguments() {
     page.run("document.querySelector('.wait[data-wait=\"2\"] textarea').value = '{\"amount\": 20, \"to\": \"me\"}'").await;
     page.click(".wait[data-wait='2'] [type=submit]").await;
     page.until("!document.querySelector('.wait[data-wait=\"2\"]')").await;
+    page.until("document.body.innerText.includes('sent 20')").await;
 
     page.click(".wait[data-wait='3'] [data-choice=reject]").await;
     page.until("document.activeElement?.matches('.wait textarea')").await;
@@ -251,6 +252,7 @@ async fn a_person_decides_on_calls_from_their_real_arguments() {
     page.write("not today").await;
     page.click(".wait[data-wait='3'] [type=submit]").await;
     page.until("!document.querySelector('.wait[data-wait=\"3\"]')").await;
+    page.until("document.body.innerText.includes('a person rejected the call: not today')").await;
 
     page.click(".wait[data-wait='4'] [data-choice=respond]").await;
     page.until("document.activeElement?.matches('.wait textarea')").await;
@@ -322,7 +324,8 @@ async fn a_server_that_goes_and_comes_back_is_found_again_and_nothing_is_shown_t
     assert_eq!(page.text("#banner [role=alert]").await, "The server does not answer.");
     world.gate.add_permits(1);
     world.come_back().await;
-    page.click("#try-again").await;
+    // By script: it may be trying by itself at this moment, and then the button goes.
+    page.run("document.querySelector('#retry').click()").await;
     page.until("document.querySelector('#outcome')?.dataset.state === 'completed'").await;
     page.until("document.querySelector('#banner').hidden").await;
     let shown = (page.count(".turn").await, page.count(".tool").await, page.count(".text").await);
