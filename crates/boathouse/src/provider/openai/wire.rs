@@ -3,6 +3,7 @@
 //! Pure: no I/O and no clock. Written after OpenAI's API reference ("Create chat completion" and "Streaming"), read
 //! leniently, because many servers speak it with an accent.
 
+pub mod alike;
 pub mod fold;
 pub mod frame;
 pub mod request;

@@ -4,6 +4,7 @@ use boathouse_core::message::{Finish, NativeCall, Reply, Usage};
 use boathouse_core::run::event::CallErrorKind;
 use serde_json::value::RawValue;
 
+use super::alike::Alike;
 use super::frame::{CallPiece, Choice, Frame, FunctionPiece, Text};
 use crate::provider::ProviderError;
 use crate::provider::openai::failure;
@@ -25,6 +26,7 @@ pub struct Fold {
     begun: bool,
     done: bool,
     bytes: usize,
+    last: Alike,
 }
 
 #[derive(Debug)]
@@ -61,10 +63,17 @@ impl Fold {
             self.done = true;
             return Ok(Progress::Done);
         }
+        if let Some(text) = self.last.text(data) {
+            self.add_text(text)?;
+            return Ok(Progress::More);
+        }
         let frame: Frame<'_> =
             serde_json::from_str(data).map_err(|error| failure::unreadable_frame(data, &error))?;
         if let Some(error) = frame.error {
             return Err(failure::in_stream(error.get()));
+        }
+        if let Some(text) = frame.only_text() {
+            self.last.keep(data, text);
         }
         if let Some(usage) = frame.usage {
             self.usage = Some(Usage {
@@ -111,15 +120,13 @@ impl Fold {
         // Some servers put the last piece and the reason into one frame.
         if let Some(delta) = choice.delta {
             if let Some(Text(text)) = delta.content {
-                self.add_bytes(text.len())?;
-                self.text.push_str(&text);
+                self.add_text(&text)?;
             }
             if let Some(Text(text)) = delta.refusal
                 && !text.is_empty()
             {
                 self.refused = true;
-                self.add_bytes(text.len())?;
-                self.text.push_str(&text);
+                self.add_text(&text)?;
             }
             for piece in delta.tool_calls.into_iter().flatten() {
                 self.call_piece(piece)?;
@@ -187,6 +194,12 @@ impl Fold {
         let known = &self.calls[at].call;
         let is_another = !id.is_empty() && !name.is_empty() && !known.id.is_empty() && known.id != id;
         (!is_another).then_some(at)
+    }
+
+    fn add_text(&mut self, text: &str) -> Result<(), ProviderError> {
+        self.add_bytes(text.len())?;
+        self.text.push_str(text);
+        Ok(())
     }
 
     fn add_bytes(&mut self, more: usize) -> Result<(), ProviderError> {

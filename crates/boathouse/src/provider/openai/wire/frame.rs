@@ -21,6 +21,27 @@ pub struct Frame<'a> {
     pub error: Option<&'a RawValue>,
 }
 
+impl Frame<'_> {
+    /// The text of a frame that does nothing but add it: what the frame says beside has no effect.
+    pub fn only_text(&self) -> Option<&str> {
+        let Frame {
+            choices: First(Some(Choice { delta: Some(delta), finish_reason })),
+            usage: None,
+            error: None,
+        } = self
+        else {
+            return None;
+        };
+        let Delta { content: Some(Text(text)), refusal, tool_calls, function_call: None } = delta else {
+            return None;
+        };
+        let nothing = |text: &Option<Text<'_>>| text.as_ref().is_none_or(|Text(text)| text.is_empty());
+        let alone =
+            nothing(finish_reason) && nothing(refusal) && tool_calls.as_ref().is_none_or(Vec::is_empty);
+        alone.then_some(text)
+    }
+}
+
 /// The first element of `choices`; we never ask for more.
 #[derive(Debug, Default)]
 pub struct First<'a>(pub Option<Choice<'a>>);

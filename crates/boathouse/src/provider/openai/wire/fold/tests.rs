@@ -104,7 +104,66 @@ fn a_reply_is_bounded() {
     assert_eq!(taken, 16);
 }
 
+/// A frame of one of some kinds with this between the quotes of its text, whatever that makes of it.
+fn text_frame(kind: usize, text: &str) -> String {
+    let kinds = [
+        r#"{"id":"a","choices":[{"index":0,"delta":{"content":"@"},"finish_reason":null}],"usage":null}"#,
+        r#"{"id":"a","choices":[{"index":0,"delta":{"content":"@"},"finish_reason":""}],"obfuscation":"x"}"#,
+        r#"{"choices":[{"delta":{"content":"@","refusal":"no"}}]}"#,
+        r#"{"choices":[{"delta":{"refusal":"@"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"@","tool_calls":[{"index":0,"id":"c","function":{"name":"A"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        r#"{"choices":[{"delta":{"content":"@"}},{"delta":{"content":"@"}}]}"#,
+        r#"{"choices":[{"delta":{"content":null},"finish_reason":"@"}]}"#,
+    ];
+    kinds[kind % kinds.len()].replace('@', text)
+}
+
+#[test]
+fn frames_that_differ_only_in_their_text_are_not_parsed() {
+    let mut fold = Fold::new();
+    fold.frame(&text_frame(0, "one")).expect("it is readable");
+    assert_eq!(fold.last.text(&text_frame(0, " zw\u{f6}lf")), Some(" zw\u{f6}lf"));
+    assert_eq!(fold.last.text(&text_frame(0, "")), Some(""));
+    for parsed in [text_frame(0, r"\n"), text_frame(0, "\u{1}"), text_frame(0, "\""), text_frame(1, "one")] {
+        assert_eq!(fold.last.text(&parsed), None, "{parsed}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_frame_means_the_same_after_another_as_alone(
+        frames in prop::collection::vec(
+            (0..10_usize, prop_oneof![
+                4 => "[a-z ]{0,4}".boxed(),
+                1 => any::<String>().boxed(),
+                1 => prop::sample::select(vec![
+                    r"\n", r"\", r#"\""#, "\"", "\u{1}", r"\ud800", r#"a"},"finish_reason":"stop","x":{"y":"z"#,
+                ]).prop_map(str::to_owned).boxed(),
+            ]),
+            1..12,
+        ),
+    ) {
+        let mut whole = Fold::new();
+        let mut text = String::new();
+        for (kind, added) in frames {
+            let frame = text_frame(kind, &added);
+            let mut alone = Fold::new();
+            let told = alone.frame(&frame).map_err(|error| error.to_string());
+            prop_assert_eq!(whole.frame(&frame).map_err(|error| error.to_string()), told.clone());
+            if told.is_err() {
+                break;
+            }
+            text.push_str(alone.text());
+            prop_assert_eq!(whole.text(), &text);
+            prop_assert!(alone.finish.is_none() || whole.finish == alone.finish);
+            prop_assert!(alone.usage.is_none() || whole.usage == alone.usage);
+            prop_assert!(whole.refused >= alone.refused && whole.calls.len() >= alone.calls.len());
+        }
+    }
+
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = fold([&bytes[..]]);
