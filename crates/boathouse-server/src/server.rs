@@ -64,7 +64,7 @@ impl Default for ServerConfig {
 /// Serves the API until `shutdown` fires.
 ///
 /// Then it stops accepting, ends every stream cleanly, gives the requests in flight [`ServerConfig::grace`] to finish,
-/// and drops what is left. When this returns, no task of it is alive. The engine is not shut down: that is the
+/// and drops what is left. That readers go cancels no run any more: see [`Engine::keep_left_runs`]. When this returns, no task of it is alive. The engine is not shut down: that is the
 /// caller's next step. Dropping the future drops all connections.
 pub async fn serve(
     listener: TcpListener,
@@ -73,7 +73,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let grace = config.grace;
-    let app = App::new(engine, config.clone(), shutdown.clone());
+    let closing = CancellationToken::new();
+    let app = App::new(engine.clone(), config.clone(), closing.clone());
     let router = router(app.clone());
     let mut connections = JoinSet::new();
     loop {
@@ -81,11 +82,13 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             socket = accept(&listener), if connections.len() < config.max_connections => {
-                connections.spawn(connection(socket, router.clone(), config.clone(), shutdown.child_token()));
+                connections.spawn(connection(socket, router.clone(), config.clone(), closing.child_token()));
             }
         }
     }
     drop(listener);
+    engine.keep_left_runs();
+    closing.cancel();
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, finished).await.is_err() {
         tracing::warn!(connections = connections.len(), "dropping connections that did not finish in time");
@@ -116,7 +119,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Serves one connection to its end. A client that goes away ends it at once, also while a response is being made.
-async fn connection(socket: TcpStream, router: Router, config: ServerConfig, shutdown: CancellationToken) {
+async fn connection(socket: TcpStream, router: Router, config: ServerConfig, closing: CancellationToken) {
     // Without it, small chunks wait for the client's delayed acknowledgements: 40 ms each.
     if socket.set_nodelay(true).is_err() {
         return;
@@ -133,7 +136,7 @@ async fn connection(socket: TcpStream, router: Router, config: ServerConfig, shu
     let result = tokio::select! {
         biased;
         result = serving.as_mut() => result,
-        () = shutdown.cancelled() => {
+        () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use boathouse_core::Run;
 use boathouse_core::crew::ToolIx;
@@ -146,7 +145,10 @@ impl Driver {
         commands: mpsc::UnboundedReceiver<Ask>,
     ) -> Driver {
         let disconnected = match run.started().on_disconnect {
-            OnDisconnect::Cancel => Some(gone(feed.clone(), shared.disconnect_grace)),
+            OnDisconnect::Cancel => {
+                let (shared, feed) = (shared.clone(), feed.clone());
+                Some(Box::pin(async move { shared.left(&feed).await }) as Pin<Box<_>>)
+            }
             OnDisconnect::Continue => None,
         };
         let listed = run.waits().iter().map(|open| open.wait).collect();
@@ -197,6 +199,13 @@ impl Driver {
             && let Err(error) = self.record(event)
         {
             return Stopped::Lost(error);
+        }
+        // What a cancel would stop is not begun.
+        let is_cancel = |ask: &mut Ask| matches!(*ask.command, Command::Cancel { .. });
+        while let Some(ask) = self.backlog.pop_front_if(is_cancel) {
+            if let Err(error) = self.command(ask) {
+                return Stopped::Lost(error);
+            }
         }
         self.drive(None).await
     }
@@ -469,11 +478,6 @@ async fn until(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// Completes when the last reader has been gone for the grace.
-fn gone(feed: Arc<Feed>, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move { feed.left_for(grace).await })
 }
 
 async fn fired(future: Option<&mut Pin<Box<dyn Future<Output = ()> + Send>>>) {

@@ -1,5 +1,6 @@
 //! The engine: starts runs, takes commands, lets people watch, and owns everything that runs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +103,10 @@ impl Engine {
         let source =
             serde_json::to_string(&crew.source).map_err(|error| JournalError::Corrupt(error.to_string()))?;
         let _gate = self.shared().crews_gate.lock().await;
-        self.shared().journal.put_crew(&crew.hash, &source).await?;
+        // It is looked for from wherever the next process is started.
+        let dir = dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+        let kept = dir.as_deref().and_then(Path::to_str);
+        self.shared().journal.put_crew(&crew.hash, &source, kept).await?;
         if let Some(dir) = dir {
             self.shared().set_crew_dir(&crew.name, dir);
         }
@@ -276,11 +280,18 @@ impl Engine {
         self.shared().settings.start_agent()
     }
 
+    /// From now on, that its readers leave cancels no run: call it before ending their streams, in a shutdown. Whoever goes
+    /// on with a run gives its readers the usual time to come back.
+    pub fn keep_left_runs(&self) {
+        self.shared().keep_left.cancel();
+    }
+
     /// Stops: refuses new runs and commands that need a driver, waits up to `grace` for runs to rest, then interrupts
     /// what is left as a crash would (with a durable journal) or cancels it (with the memory journal), and closes the
     /// journal. Nothing of a run is alive afterwards. Calling it again does nothing more.
     pub async fn shutdown(&self, grace: Duration) {
         let shared = self.shared();
+        self.keep_left_runs();
         shared.close();
         shared.drivers.close();
         if tokio::time::timeout(grace, shared.drivers.wait()).await.is_err() {

@@ -124,11 +124,12 @@ pub trait Journal: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Keeps a crew's source under its hash. Keeping it again changes nothing.
-    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError>;
+    /// Keeps a crew's source under its hash, and the folder that it was read from. Keeping it again changes at most the
+    /// folder.
+    async fn put_crew(&self, hash: &str, source: &str, dir: Option<&str>) -> Result<(), JournalError>;
 
-    /// The source kept under a hash.
-    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError>;
+    /// The crew kept under a hash.
+    async fn crew(&self, hash: &str) -> Result<Option<KeptCrew>, JournalError>;
 
     /// Forgets the sources of crews that no run uses, except these, if no other process may need them.
     async fn drop_crews(&self, except: &[Arc<str>]) -> Result<(), JournalError>;
@@ -311,6 +312,15 @@ pub struct Lease {
     pub epoch: u64,
     /// Fresh and random for every claim.
     pub id: uuid::Uuid,
+}
+
+/// A crew version that the journal keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptCrew {
+    /// Its files, as JSON: name to text.
+    pub source: String,
+    /// The folder that it was read from, the last time; `None` if from none.
+    pub dir: Option<String>,
 }
 
 /// What is known of a run without reading its events.

@@ -74,13 +74,13 @@ impl Head {
     pub async fn of(journal: &dyn Journal, row: &RunRow) -> Result<Head, JournalError> {
         let corrupt =
             |why: &str| JournalError::Corrupt(format!("crew {}, version {}: {why}", row.crew, row.crew_hash));
-        let source = journal.crew(&row.crew_hash).await?.ok_or_else(|| corrupt("not in the journal"))?;
+        let kept = journal.crew(&row.crew_hash).await?.ok_or_else(|| corrupt("not in the journal"))?;
         Ok(Head {
             kind: Kind::Log,
             run: row.run.clone(),
             crew: row.crew.clone(),
             crew_hash: row.crew_hash.to_string(),
-            source: serde_json::from_str(&source).map_err(|error| corrupt(&error.to_string()))?,
+            source: serde_json::from_str(&kept.source).map_err(|error| corrupt(&error.to_string()))?,
         })
     }
 

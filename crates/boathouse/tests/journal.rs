@@ -75,13 +75,19 @@ mod memory {
     #[tokio::test]
     async fn crews_that_no_run_uses_are_bounded() {
         let journal = MemoryJournal::new();
-        journal.put_crew("used", "name: used").await.unwrap();
+        journal.put_crew("used", "name: used", None).await.unwrap();
         journal.create(NewRun { crew_hash: "used".into(), ..new_run("a") }).await.unwrap();
         for version in 0..5_000 {
-            journal.put_crew(&format!("h{version}"), "name: edited").await.unwrap();
+            journal.put_crew(&format!("h{version}"), "name: edited", None).await.unwrap();
         }
-        assert_eq!(journal.crew("used").await.unwrap().as_deref(), Some("name: used"));
-        assert_eq!(journal.crew("h4999").await.unwrap().as_deref(), Some("name: edited"));
+        assert_eq!(
+            journal.crew("used").await.unwrap().map(|kept| kept.source).as_deref(),
+            Some("name: used")
+        );
+        assert_eq!(
+            journal.crew("h4999").await.unwrap().map(|kept| kept.source).as_deref(),
+            Some("name: edited")
+        );
         assert_eq!(journal.crew("h0").await.unwrap(), None);
     }
 }
@@ -164,8 +170,8 @@ mod sqlite {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let journal = SqliteJournal::open(&path).await.unwrap();
-        journal.put_crew("sha256:contract", "name: contract\n").await.unwrap();
-        journal.put_crew("unused", "name: edited\n").await.unwrap();
+        journal.put_crew("sha256:contract", "name: contract\n", None).await.unwrap();
+        journal.put_crew("unused", "name: edited\n", None).await.unwrap();
         let lease = journal.create(new_run("a")).await.unwrap();
         journal.append(append("a", lease, vec![replied(2, "before")])).await.unwrap();
         let row = journal.run(&RunId::from("a")).await.unwrap();
@@ -175,7 +181,10 @@ mod sqlite {
         assert!(journal.is_durable());
         assert_eq!(journal.run(&RunId::from("a")).await.unwrap(), row);
         assert_eq!(journal.unfinished().await.unwrap(), [RunId::from("a")]);
-        assert_eq!(journal.crew("sha256:contract").await.unwrap().as_deref(), Some("name: contract\n"));
+        assert_eq!(
+            journal.crew("sha256:contract").await.unwrap().map(|kept| kept.source).as_deref(),
+            Some("name: contract\n")
+        );
         assert_eq!(journal.crew("unused").await.unwrap(), None, "sources that no run uses go at the start");
         let (newer, claimed) = journal.claim(&RunId::from("a")).await.unwrap();
         assert_eq!(newer.epoch, lease.epoch + 1);
@@ -404,6 +413,18 @@ mod sqlite {
         std::fs::write(at("other.db"), "").unwrap();
         let mut other = other_connection(&at("other.db")).await;
         sqlx::raw_sql("CREATE TABLE theirs (a)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let files = || {
+            let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            names.map(|file| (file.clone(), std::fs::read(file).unwrap())).collect::<BTreeMap<_, _>>()
+        };
+        let before = files();
+        let other = SqliteJournal::open(at("other.db")).await.expect_err("it must be refused");
+        assert!(
+            matches!(other, JournalError::Corrupt(ref why) if why.contains("another program")),
+            "{other:?}"
+        );
+        assert!(files() == before, "no byte of it, and no file beside it, has changed");
         SqliteJournal::open(at("newer.db")).await.unwrap().close().await;
         let mut newer = other_connection(&at("newer.db")).await;
         sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut newer).await.unwrap();
@@ -411,11 +432,6 @@ mod sqlite {
         let error = async |path: PathBuf| SqliteJournal::open(path).await.expect_err("it must be refused");
         let text = error(at("text.db")).await;
         assert!(matches!(text, JournalError::Corrupt(ref why) if why.contains("text.db")), "{text:?}");
-        let other = error(at("other.db")).await;
-        assert!(
-            matches!(other, JournalError::Corrupt(ref why) if why.contains("another program")),
-            "{other:?}"
-        );
         let newer = error(at("newer.db")).await;
         assert!(matches!(newer, JournalError::NeedsUpgrade(ref why) if why.contains("99")), "{newer:?}");
         let folderless = error(at("missing/a.db")).await;
@@ -443,7 +459,7 @@ mod sqlite {
         let folder = tempfile::tempdir().unwrap();
         let sound = folder.path().join("sound.db");
         let journal = SqliteJournal::open(&sound).await.unwrap();
-        journal.put_crew("sha256:contract", &"name: contract\n".repeat(600)).await.unwrap();
+        journal.put_crew("sha256:contract", &"name: contract\n".repeat(600), None).await.unwrap();
         let runs: Vec<String> = (0..16).map(|number| format!("run-{number}")).collect();
         for run in &runs {
             let lease = journal.create(new_run(run)).await.unwrap();

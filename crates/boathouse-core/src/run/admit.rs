@@ -47,6 +47,9 @@ pub enum Refused {
     /// No such wait.
     #[error("the run has no wait {0}")]
     UnknownWait(WaitId),
+    /// No such approval.
+    #[error("the run has no approval {0}")]
+    UnknownApproval(WaitId),
     /// The wait has been answered.
     #[error("wait {0} has been answered")]
     AlreadyAnswered(WaitId),
@@ -98,7 +101,7 @@ pub fn admit(run: &Run, command: &Command) -> Result<Vec<Event>, Refused> {
         _ if run.phase != Phase::Running => Err(Refused::Ended),
         Command::Answer { wait, answer } => {
             let open = find_wait(run, *wait)?;
-            check_answer(open, answer)?;
+            check_answer(run, open, answer)?;
             Ok(vec![Event::Answered { wait: open.wait, answer: answer.clone(), by: None }])
         }
         Command::Pause => Ok(match run.pause {
@@ -129,7 +132,7 @@ pub fn find_wait(run: &Run, wait: Option<WaitId>) -> Result<&Wait, Refused> {
     }
 }
 
-pub(super) fn check_answer(open: &Wait, answer: &Answer) -> Result<(), Refused> {
+pub(super) fn check_answer(run: &Run, open: &Wait, answer: &Answer) -> Result<(), Refused> {
     let wait = open.wait;
     let wrong = |why: String| Err(Refused::WrongAnswer(why));
     match (&open.what, answer) {
@@ -138,6 +141,11 @@ pub(super) fn check_answer(open: &Wait, answer: &Answer) -> Result<(), Refused> 
         }
         (WaitFor::Approval { tool, .. }, Answer::Edit { arguments, .. }) if !arguments.is_object() => {
             wrong(format!("the arguments of {tool} must be one JSON object"))
+        }
+        (WaitFor::UnknownOutcome { tool, .. }, Answer::Rerun {}) if run.is_stopping(open.branch) => {
+            wrong(format!(
+                "the group that {tool} was called in is over, so it is not called again: answer done with its output, or fail"
+            ))
         }
         (WaitFor::Answer { .. }, Answer::Text { .. })
         | (

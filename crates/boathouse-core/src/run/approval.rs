@@ -114,11 +114,12 @@ pub(super) fn admit(run: &Run, decisions: &[ApprovalDecision]) -> Result<Vec<Eve
             Some(Closed::Answered(before)) if *before == fingerprint(answer) => continue,
             Some(Closed::Answered(_)) => return Err(Refused::AlreadyDecided(*wait)),
             Some(Closed::Expired) => return Err(Refused::Expired(*wait)),
+            None if wait.0 >= run.next_wait => return Err(Refused::UnknownApproval(*wait)),
             None if run.phase != Phase::Running => return Err(Refused::Ended),
             None => {}
         }
         let open = find_wait(run, Some(*wait))?;
-        check_answer(open, answer)?;
+        check_answer(run, open, answer)?;
         if let Some(seen) = digest
             && open.what.digest().is_some_and(|digest| digest != *seen)
         {

@@ -161,7 +161,7 @@ fn a_decision_stands_and_repeating_it_changes_nothing() {
     for other in [Answer::Approve {}, Answer::Reject { reason: None }] {
         assert_eq!(sim.command(decide_one(1, other)), Err(Refused::AlreadyDecided(WaitId(1))));
     }
-    assert_eq!(sim.command(decide_one(9, Answer::Approve {})), Err(Refused::UnknownWait(WaitId(9))));
+    assert_eq!(sim.command(decide_one(9, Answer::Approve {})), Err(Refused::UnknownApproval(WaitId(9))));
     assert!(matches!(sim.command(decide_one(2, Answer::Rerun {})), Err(Refused::WrongAnswer(_))));
     let text = Command::Answer { wait: Some(WaitId(2)), answer: Answer::Text { text: "yes".to_owned() } };
     assert!(matches!(sim.command(text), Err(Refused::WrongAnswer(_))));
@@ -174,7 +174,7 @@ fn a_decision_stands_and_repeating_it_changes_nothing() {
     assert_eq!(sim.output(), "end");
     sim.command(decide_one(1, reject)).expect("also once the run has ended");
     assert_eq!(sim.command(decide_one(1, Answer::Approve {})), Err(Refused::AlreadyDecided(WaitId(1))));
-    assert_eq!(sim.command(decide_one(9, Answer::Approve {})), Err(Refused::Ended));
+    assert_eq!(sim.command(decide_one(9, Answer::Approve {})), Err(Refused::UnknownApproval(WaitId(9))));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn many_decisions_are_taken_together_or_not_at_all() {
     let many = |decisions| Command::Decide { decisions };
     let approve = |wait| decision(wait, Answer::Approve {});
     let reject = |wait| decision(wait, Answer::Reject { reason: None });
-    assert_eq!(sim.command(many(vec![approve(1), approve(3)])), Err(Refused::UnknownWait(WaitId(3))));
+    assert_eq!(sim.command(many(vec![approve(1), approve(3)])), Err(Refused::UnknownApproval(WaitId(3))));
     assert_eq!(sim.command(many(vec![approve(1), reject(1)])), Err(Refused::DecidedTwice(WaitId(1))));
     assert_eq!(sim.log.len(), events);
     let by = ApprovalDecision { by: Some("Ann".to_owned()), ..reject(2) };
@@ -371,6 +371,27 @@ fn a_group_that_needs_no_more_withdraws_what_its_branches_asked() {
     going = going.go();
     going.command(cancel()).expect("it can be cancelled");
     assert_eq!(going.command(decide_one(1, Answer::Approve {})), Err(Refused::Ended));
+}
+
+#[test]
+fn a_call_is_not_made_again_once_its_group_is_over() {
+    let (_, said) = group_that_sends();
+    let mut crew = with_group();
+    crew.groups[0].join = Join::First;
+    let mut sim = Sim::new(crew, said);
+    sim.answer_call(sim.open()[0]);
+    let [a, b, c] = sim.open()[..] else { panic!("{:?}", sim.open()) };
+    [a, c, b].into_iter().for_each(|call| sim.answer_call(call));
+    assert_eq!((sim.run.state(), sim.run.waits().len()), (RunState::Paused, 2), "{:?}", sim.types());
+    let again = sim.command(decide_one(1, Answer::Rerun {}));
+    assert!(
+        matches!(&again, Err(Refused::WrongAnswer(why)) if why.contains("not called again")),
+        "{again:?}"
+    );
+    for (wait, answer) in [(1, Answer::Fail {}), (2, Answer::Done { output: "it went".to_owned() })] {
+        sim.command(decide_one(wait, answer)).expect("it waits");
+    }
+    assert_eq!(sim.go().output(), "closed");
 }
 
 #[test]

@@ -127,7 +127,7 @@ codes! {
     UriTooLong = "uri_too_long", 414, "The address is too long";
     /// The content type is not JSON.
     NotJson = "not_json", 415, "The content type must be application/json";
-    /// The answer, or the edited arguments, do not fit their JSON Schema; `field` is the place, as a JSON pointer.
+    /// The answer, or the edited arguments, do not fit their JSON Schema; `field` is the place, as a JSON pointer; it is left out for the whole.
     SchemaViolation = "schema_violation", 422, "The value does not fit its schema";
     /// The crew has more agents and routes than a picture can show.
     GraphTooLarge = "graph_too_large", 422, "The crew is too large for a picture";
@@ -323,6 +323,7 @@ fn refused_problem(refused: &Refused) -> Problem {
         Refused::Ended => Problem::new(Code::RunEnded, detail),
         Refused::NotWaiting => Problem::new(Code::NotWaiting, detail),
         Refused::UnknownWait(_) => Problem::new(Code::UnknownWait, detail).field("wait"),
+        Refused::UnknownApproval(_) => Problem::new(Code::UnknownWait, detail).field("approval"),
         Refused::AlreadyAnswered(_) => Problem::new(Code::AlreadyAnswered, detail).field("wait"),
         Refused::Ambiguous(_) => Problem::new(Code::AmbiguousWait, detail)
             .field("wait")

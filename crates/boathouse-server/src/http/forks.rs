@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::{Code, Problem, too_many_runs};
 use super::input::{self, Fields, Query, invalid};
 use super::runs::{
-    RunPath, answer_with, locate, read_answer, read_limits, read_on_disconnect, view_at, while_serving,
+    RunPath, answer_with, locate, read_answer, read_limits, read_on_disconnect, rested, view_at,
 };
 use super::{App, door, idempotency};
 
@@ -64,8 +64,7 @@ async fn begin(
     let mut response = if wait {
         // Whoever waits counts as a reader for as long as it waits.
         let _reader = engine.watch(&run, Seq(0), false).await?;
-        let rested = while_serving(app, engine.wait(&run)).await?;
-        answer_with(StatusCode::OK, &rested)
+        rested(app, &run).await?
     } else {
         answer_with(StatusCode::ACCEPTED, &view_at(app, &run, at).await?)
     };

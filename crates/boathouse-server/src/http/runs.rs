@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use axum::response::Response;
 use boathouse::core::ids::{RunId, Seq, ThreadId};
 use boathouse::core::run::event::RunState;
-use boathouse::engine::{CommandError, Done, RunView};
+use boathouse::engine::{Done, RunView};
 use boathouse::journal::RunQuery;
 use serde_json::{Value, json};
 
@@ -117,16 +117,14 @@ pub(crate) fn unknown_run(run: &RunId) -> Problem {
     Problem::new(Code::UnknownRun, format!("no run {run}"))
 }
 
-/// What becomes of a run, unless the server shuts down first: the run then goes on at the next start.
-pub(crate) async fn while_serving(
-    app: &App,
-    outcome: impl Future<Output = Result<RunView, CommandError>>,
-) -> Result<RunView, Problem> {
-    tokio::select! {
+/// The run once it rests, as an answer; 202 and as it is, if the server shuts down first: it goes on at the next start.
+pub(crate) async fn rested(app: &App, run: &RunId) -> Result<Response, Problem> {
+    let (status, view) = tokio::select! {
         biased;
-        view = outcome => Ok(view?),
-        () = app.closing().cancelled() => Err(CommandError::ShuttingDown.into()),
-    }
+        view = app.engine().wait(run) => (StatusCode::OK, view?),
+        () = app.closing().cancelled() => (StatusCode::ACCEPTED, view_at(app, run, None).await?),
+    };
+    Ok(answer_with(status, &view))
 }
 
 /// Says in the answer where what was made is to be found.

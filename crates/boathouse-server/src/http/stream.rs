@@ -52,7 +52,8 @@ pub(crate) async fn events(
     if row.state.is_ended() && after >= row.seq {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    follow(&app, &run, after, deltas).await
+    // Whoever has seen more than there is has seen it before the journal was set back: what comes now is new.
+    follow(&app, &run, after.min(row.seq), deltas).await
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {

@@ -1,6 +1,7 @@
 //! `boathouse runs` and `boathouse replay`: at a server, on a file, and from an exported log.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -100,6 +101,47 @@ fn a_run_is_forked_cancelled_tried_again_and_forgotten() {
     let deleted = runs(&crew, &["delete", &id, "none"]);
     assert!(deleted.code == 1 && deleted.stderr.contains("no run none"), "{}", deleted.stderr);
     assert_eq!(runs(&crew, &["list", "--json"]).json_lines().len(), 2, "the fork and the retry are left");
+}
+
+#[test]
+fn commands_work_in_the_crews_folder_wherever_the_file_is_opened_from() {
+    let desk = DESK.replace("argv: [echo, \"looked\"]}", "argv: [./look.sh]}\n    approval: always");
+    let crew = Crew::new(&desk, SCRIPT);
+    let program = |path: &str, says: &str| {
+        let path = crew.dir.path().join(path);
+        fs::write(&path, format!("#!/bin/sh\necho {says} in $PWD\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("desk/look.sh", "looked");
+    program("look.sh", "TRAPPED");
+    assert_eq!(done(&mut crew.boathouse(&["run", "desk", "hello", "--journal", "runs.db"]), "").code, 3);
+    let id = runs(&crew, &["list", "--json"]).json_lines()[0]["id"].as_str().unwrap().to_owned();
+    let answered = runs(&crew, &["answer", &id, "--approve"]);
+    assert_eq!(answered.code, 3, "{}", answered.stderr);
+    let shown = runs(&crew, &["show", &id, "--events"]).stdout;
+    let place = crew.dir.path().join("desk");
+    assert!(
+        shown.contains(&format!("looked in {}", place.display())) && !shown.contains("TRAPPED"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_cancel_on_a_file_begins_nothing() {
+    let crew = Crew::new(&DESK.replace(r#"[echo, "looked"]"#, "[sleep, \"5\"]"), SCRIPT);
+    let run = ["run", "desk", "hello", "--journal", "runs.db", "--json"];
+    let mut run = Going::start(&mut crew.boathouse(&run));
+    // Of the model, and of the tool.
+    run.line_with("call_started");
+    run.line_with("call_started");
+    run.signal(Signal::KILL);
+    run.end();
+    let id = runs(&crew, &["list", "--json"]).json_lines()[0]["id"].as_str().unwrap().to_owned();
+    let cancelled = runs(&crew, &["cancel", &id, "--wait"]);
+    assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
+    let events = runs(&crew, &["show", &id, "--events"]);
+    let kinds: Vec<String> = events.json_lines().iter().map(|event| event["type"].to_string()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "\"call_started\"").count(), 2, "{kinds:?}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ async fn each_decision_is_taken_once_and_a_different_one_is_a_conflict() {
     let run = server.rested(&id).await;
     assert_eq!((run["state"].as_str(), run["output"].as_str()), (Some("completed"), Some("paid by hand")));
     assert_eq!(decide(&server, &id, approve).await.status, 200, "also after the end");
-    decide(&server, &id, json!({"approval": 7, "decision": "approve"})).await.is_problem(409, "run_ended");
+    decide(&server, &id, json!({"approval": 7, "decision": "approve"})).await.is_problem(409, "unknown_wait");
     assert_eq!(server.get("/v1/approvals").await.json(), json!({"approvals": [], "next": null}));
     server.stop().await;
 }

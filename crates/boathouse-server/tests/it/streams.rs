@@ -149,7 +149,10 @@ async fn shutdown_waits_neither_for_silent_connections_nor_for_runs() {
         tokio::task::yield_now().await;
     }
     server.shutdown.cancel();
-    within(waiting.answer()).await.is_problem(503, "shutting_down");
+    let told = within(waiting.answer()).await;
+    let run = told.json();
+    assert_eq!((told.status, run["state"].as_str()), (202, Some("running")), "it goes on: {run}");
+    assert_eq!(told.headers["location"], format!("/v1/runs/{}", run["id"].as_str().unwrap()));
     server.stop().await;
 }
 
@@ -168,6 +171,18 @@ async fn shutdown_ends_streams_and_is_no_cancel() {
     );
     let run = server.engine.run(&RunId::from(id.as_str())).await.unwrap().unwrap();
     assert!(!run.state.is_ended());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_who_has_seen_more_than_there_is_is_told_what_comes() {
+    let server = Server::start().await;
+    let id = server.run("slow").await;
+    let mut stream = server.open(&format!("GET /v1/runs/{id}/events"), &[("last-event-id", "999")], "").await;
+    stream.until("200 OK").await;
+    server.post(&format!("/v1/runs/{id}/cancel"), json!({})).await;
+    let told = within(stream.answer()).await;
+    assert_eq!(told.types().last().map(String::as_str), Some("run_ended"), "{}", told.text());
     server.stop().await;
 }
 

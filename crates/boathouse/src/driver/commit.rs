@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use boathouse_core::ids::Seq;
 use boathouse_core::run::admit::Command;
-use tokio::time::sleep;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 #[cfg(feature = "crash-points")]
 use crate::crash::{CrashPoint, pass};
+use crate::engine::CommandError;
 use crate::engine::period::missed;
 use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, OpenWait, People, Stored, ThreadEnd};
 
-use super::Driver;
+use super::{Ask, Driver};
 
+/// How long whoever asks for something waits for a journal that is unavailable.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a failed append waits for its next try, doubled up to the second value.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -66,6 +70,7 @@ impl Driver {
     /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
     /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
     async fn write(&mut self, events: &[Arc<Stored>], people: &People) -> Result<(), JournalError> {
+        let began = Instant::now();
         let mut pause = RETRY.0;
         let mut uncertain = false;
         loop {
@@ -86,6 +91,9 @@ impl Driver {
                 Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
                     tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
                     uncertain = true;
+                    if began.elapsed() >= PATIENCE {
+                        self.put_off(&why);
+                    }
                 }
                 Err(JournalError::Conflict(_)) if uncertain && self.is_written(events).await => return Ok(()),
                 Err(other) => return Err(other),
@@ -98,6 +106,26 @@ impl Driver {
                 }
                 () = period.over() => return Err(missed()),
             }
+        }
+    }
+
+    /// Tells whoever asked that nothing can be put down now. What is decided already, and a cancel, is put down later all
+    /// the same; everything else has to be asked again.
+    fn put_off(&mut self, why: &str) {
+        let told = || Err(CommandError::Journal(JournalError::Unavailable(why.to_owned())));
+        let is_cancel = |ask: &Ask| matches!(*ask.command, Command::Cancel { .. });
+        let mut put_off: Vec<_> = self.acks.drain(..).collect();
+        for mut ask in std::mem::take(&mut self.backlog) {
+            if is_cancel(&ask) {
+                put_off.push(std::mem::replace(&mut ask.done, oneshot::channel().0));
+                self.backlog.push_back(ask);
+            } else {
+                put_off.push(ask.done);
+            }
+        }
+        for done in put_off {
+            // Whoever asked may have gone.
+            let _ = done.send(told());
         }
     }
 

@@ -23,7 +23,9 @@ pub(super) fn check(run: &Run, events: &[Event]) -> Result<(), Refused> {
                 let Some(ix) = slot.tool else { continue };
                 let schema = &run.crew().tool(ix).spec.parameters;
                 let found = violations(schema, arguments, "(arguments)");
-                refuse(*wait, found, || format!("the edited arguments do not fit the schema of `{tool}`"))?;
+                let what =
+                    || format!("the edited arguments of approval {wait} do not fit the schema of `{tool}`");
+                refuse(*wait, found, what)?;
             }
             _ => {}
         }

@@ -40,7 +40,9 @@ pub(crate) struct Shared {
     pub(crate) tools: Tools,
     pub(crate) settings: SharedSettings,
     pub(crate) cancel_grace: Duration,
-    pub(crate) disconnect_grace: Duration,
+    disconnect_grace: Duration,
+    /// Fires when runs are no longer cancelled because their readers left.
+    pub(super) keep_left: CancellationToken,
     /// Runs that may be at work at once; what comes beyond waits.
     pub(super) max_active: usize,
     /// Runs that may wait.
@@ -153,6 +155,7 @@ impl Shared {
             settings: SharedSettings::default(),
             cancel_grace,
             disconnect_grace,
+            keep_left: CancellationToken::new(),
             max_active,
             max_queued,
             any_queued: AtomicBool::new(false),
@@ -183,9 +186,23 @@ impl Shared {
         self.table().dirs.insert(crew.to_owned(), dir);
     }
 
+    /// The folder that a crew was served from when it began a run; where it is served from now counts more.
+    pub(super) fn remember_crew_dir(&self, crew: &str, dir: PathBuf) {
+        self.table().dirs.entry(crew.to_owned()).or_insert(dir);
+    }
+
     /// What the program has: crews are checked against it.
     pub(crate) fn catalog(&self) -> Catalog {
         Catalog { tools: self.tools.specs(), providers: self.providers.names() }
+    }
+
+    /// Completes when the run's last reader has been gone for the grace, while that matters.
+    pub(crate) async fn left(&self, feed: &Feed) {
+        tokio::select! {
+            biased;
+            () = self.keep_left.cancelled() => std::future::pending().await,
+            () = feed.left_for(self.disconnect_grace) => {}
+        }
     }
 
     /// Refuses new runs from now on.

@@ -182,7 +182,10 @@ impl Shared {
         }
         let corrupt = |why: String| JournalError::Corrupt(format!("crew {name}, version {hash}: {why}"));
         let kept = self.journal.crew(hash).await?.ok_or_else(|| corrupt("not in the journal".to_owned()))?;
-        let source = serde_json::from_str(&kept).map_err(|error| corrupt(error.to_string()))?;
+        if let Some(dir) = kept.dir {
+            self.remember_crew_dir(name, dir.into());
+        }
+        let source = serde_json::from_str(&kept.source).map_err(|error| corrupt(error.to_string()))?;
         let crew =
             crew_dir::compile(source, name, &self.catalog()).map_err(|error| corrupt(error.to_string()))?;
         let crew = Arc::new(crew);

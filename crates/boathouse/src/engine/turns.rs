@@ -259,7 +259,7 @@ impl Shared {
         let (shared, run) = (self.clone(), run.clone());
         self.spawn_keeper(async move {
             tokio::select! {
-                () = feed.left_for(shared.disconnect_grace) => {}
+                () = shared.left(&feed) => {}
                 () = driven.cancelled() => return,
             }
             let command = Box::new(Command::Cancel { reason: CancelReason::Disconnected });

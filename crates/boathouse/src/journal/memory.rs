@@ -11,9 +11,9 @@ use boathouse_core::run::event::RunState;
 use bytes::Bytes;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OnThread, OpenWait,
-    REQUESTS_KEPT, RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
-    follows, long_ago,
+    Append, DoneRequest, Journal, JournalError, KeptCrew, Lease, NewRun, NewThread, Next, Notice, OnThread,
+    OpenWait, REQUESTS_KEPT, RequestKey, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow,
+    WaitQuery, follows, long_ago,
 };
 
 mod events;
@@ -59,7 +59,7 @@ struct Kept {
     ended: BTreeMap<u64, RunId>,
     /// Bytes of their events.
     ended_bytes: usize,
-    crews: HashMap<Arc<str>, KeptCrew>,
+    crews: HashMap<Arc<str>, PutCrew>,
     threads: Threads,
     people: PeopleTables,
     /// By scope and key.
@@ -82,8 +82,8 @@ struct KeptRun {
 }
 
 #[derive(Debug)]
-struct KeptCrew {
-    source: Arc<str>,
+struct PutCrew {
+    crew: KeptCrew,
     put: u64,
 }
 
@@ -433,22 +433,26 @@ impl Journal for MemoryJournal {
         Ok(gone.0.len() + gone.1)
     }
 
-    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
+    async fn put_crew(&self, hash: &str, source: &str, dir: Option<&str>) -> Result<(), JournalError> {
         let mut kept = self.open()?;
         let put = kept.tick();
         if let Some(crew) = kept.crews.get_mut(hash) {
             crew.put = put;
+            if let Some(dir) = dir {
+                crew.crew.dir = Some(dir.to_owned());
+            }
             return Ok(());
         }
-        kept.crews.insert(hash.into(), KeptCrew { source: source.into(), put });
+        let crew = KeptCrew { source: source.to_owned(), dir: dir.map(str::to_owned) };
+        kept.crews.insert(hash.into(), PutCrew { crew, put });
         if kept.crews.len() > UNUSED_CREWS {
             kept.drop_unused_crews();
         }
         Ok(())
     }
 
-    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
-        Ok(self.open()?.crews.get(hash).map(|crew| crew.source.to_string()))
+    async fn crew(&self, hash: &str) -> Result<Option<KeptCrew>, JournalError> {
+        Ok(self.open()?.crews.get(hash).map(|put| put.crew.clone()))
     }
 
     async fn drop_crews(&self, _except: &[Arc<str>]) -> Result<(), JournalError> {

@@ -29,7 +29,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::oneshot;
 
 use super::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait,
+    Append, DoneRequest, Journal, JournalError, KeptCrew, Lease, NewRun, NewThread, Next, Notice, OpenWait,
     REQUESTS_KEPT, Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery, follows, long_ago,
 };
 use chores::Chore;
@@ -261,18 +261,20 @@ impl Journal for SqliteJournal {
         self.write(|done| Write::Delete { run, done }).await
     }
 
-    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
-        let (hash, source) = (hash.to_owned(), source.to_owned());
-        self.write(|done| Write::PutCrew { hash, source, done }).await
+    async fn put_crew(&self, hash: &str, source: &str, dir: Option<&str>) -> Result<(), JournalError> {
+        let crew = KeptCrew { source: source.to_owned(), dir: dir.map(str::to_owned) };
+        self.write(|done| Write::PutCrew { hash: hash.to_owned(), crew, done }).await
     }
 
-    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
-        let row = sqlx::query("SELECT source FROM crews WHERE hash = $1")
+    async fn crew(&self, hash: &str) -> Result<Option<KeptCrew>, JournalError> {
+        let row = sqlx::query("SELECT source, dir FROM crews WHERE hash = $1")
             .bind(hash)
             .fetch_optional(self.readers()?)
             .await
             .map_err(schema::error)?;
-        row.map(|row| row.try_get(0).map_err(schema::error)).transpose()
+        row.map(|row| Ok(KeptCrew { source: row.try_get(0)?, dir: row.try_get(1)? }))
+            .transpose()
+            .map_err(schema::error)
     }
 
     async fn request(&self, scope: &str, key: &str) -> Result<Option<DoneRequest>, JournalError> {

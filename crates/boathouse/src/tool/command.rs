@@ -123,7 +123,7 @@ impl Tool for CommandTool {
         let template = self.template(arguments)?;
         let defaults = self.spec.parameters.get("properties");
         let filled = template.fill(arguments, defaults).map_err(ToolError::Refused)?;
-        let mut command = Command::new(locate(&template.program, cx));
+        let mut command = Command::new(locate(&template.program, cx)?);
         command.args(filled).env_clear();
         if let Some(directory) = self.working_directory(cx).await? {
             command.current_dir(directory);
@@ -142,13 +142,17 @@ impl Tool for CommandTool {
 }
 
 /// A program written as a path is found from the crew's folder; a bare name is looked for in `PATH`.
-fn locate(program: &str, cx: &ToolCx) -> PathBuf {
+fn locate(program: &str, cx: &ToolCx) -> Result<PathBuf, ToolError> {
     match &cx.crew_dir {
         Some(dir) if program.contains('/') => {
             let path = dir.join(program);
-            std::path::absolute(&path).unwrap_or(path)
+            Ok(std::path::absolute(&path).unwrap_or(path))
         }
-        _ => PathBuf::from(program),
+        // Not from wherever this process was started: there may be another program.
+        None if program.contains('/') && !program.starts_with('/') => {
+            Err(ToolError::Refused(format!("`{program}` is in the crew's folder, but the crew has none")))
+        }
+        Some(_) | None => Ok(PathBuf::from(program)),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn crashed_after(
     let served = crew.crews()[0].clone();
     let journal = world.sqlite().await;
     let source = serde_json::to_string(&served.source).expect("a source is JSON");
-    journal.put_crew(&served.hash, &source).await.expect("the journal works");
+    journal.put_crew(&served.hash, &source, None).await.expect("the journal works");
     let new = NewRun {
         run: run.clone(),
         crew: served.name.clone(),

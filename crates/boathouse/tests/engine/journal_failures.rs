@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boathouse::core::ids::{RunId, Seq, ThreadId, Timestamp};
 use boathouse::core::run::event::{CancelReason, Event, Outcome, RunState};
-use boathouse::engine::{StartError, StartRun, WhenBusy};
+use boathouse::engine::{CommandError, RunView, StartError, StartRun, WhenBusy};
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::journal::{
-    Append, DoneRequest, Journal, JournalError, Lease, NewRun, NewThread, Next, Notice, OpenWait, Retention,
-    RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
+    Append, DoneRequest, Journal, JournalError, KeptCrew, Lease, NewRun, NewThread, Next, Notice, OpenWait,
+    Retention, RunQuery, RunRow, Stored, ThreadQuery, ThreadRow, WaitQuery,
 };
+use boathouse::provider::Providers;
 use bytes::Bytes;
 
 use super::support::*;
@@ -164,11 +165,11 @@ impl Journal for Failing {
         self.inner.drop_crews(except).await
     }
 
-    async fn put_crew(&self, hash: &str, source: &str) -> Result<(), JournalError> {
-        self.inner.put_crew(hash, source).await
+    async fn put_crew(&self, hash: &str, source: &str, dir: Option<&str>) -> Result<(), JournalError> {
+        self.inner.put_crew(hash, source, dir).await
     }
 
-    async fn crew(&self, hash: &str) -> Result<Option<String>, JournalError> {
+    async fn crew(&self, hash: &str) -> Result<Option<KeptCrew>, JournalError> {
         self.inner.crew(hash).await
     }
 
@@ -249,4 +250,37 @@ async fn a_queued_run_that_nobody_reads_is_cancelled_once_the_journal_can_again(
     let Some(Outcome::Cancelled { reason, .. }) = gone.outcome else { panic!("{gone:?}") };
     assert_eq!(reason, CancelReason::Disconnected);
     assert_eq!(state(&engine, &first).await, RunState::Running, "nobody waited for its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_that_nothing_can_be_put_down_and_a_cancel_is_put_down_later() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held));
+    // The run's begin is the create; its first append is the pause.
+    let engine = world.engine_with(Failing::new(Failure::Lost, 20), providers, ONE, "").await;
+    let run = engine.start(start("one")).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    let before = tokio::time::Instant::now();
+    let refused = |told: Result<RunView, CommandError>| {
+        let told = told.expect_err("it cannot be put down");
+        assert!(matches!(told, CommandError::Journal(JournalError::Unavailable(_))), "{told}");
+    };
+    refused(engine.pause(&run).await);
+    assert!(before.elapsed() < Duration::from_secs(4), "soon: {:?}", before.elapsed());
+    refused(engine.resume(&run).await);
+    refused(engine.cancel(&run, CancelReason::Requested, true).await);
+    assert!(before.elapsed() < Duration::from_secs(10), "soon: {:?}", before.elapsed());
+    assert_eq!(requests.dropped.recv().await.expect("the request was dropped"), "a");
+    assert_eq!(engine.wait(&run).await.expect("it ends").state, RunState::Cancelled);
+    let log = log(&engine, &run).await;
+    let (mut paused, mut resumed) = (0, 0);
+    for recorded in &log {
+        match recorded.event {
+            Event::PauseRequested {} => paused += 1,
+            Event::Resumed {} => resumed += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((paused, resumed), (1, 0), "what was decided is put down, what was not is not: {log:?}");
 }

@@ -7,7 +7,7 @@ use boathouse::core::ids::Seq;
 use boathouse::core::message::Reply;
 use boathouse::core::run::event::{CallErrorKind, CancelReason, Event, OnDisconnect, Outcome, RunState};
 use boathouse::core::run::request::ModelRequest;
-use boathouse::engine::{Engine, StartError};
+use boathouse::engine::{Engine, StartError, StartRun};
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::provider::{Deltas, Provider, ProviderError, Providers};
 
@@ -200,8 +200,7 @@ async fn a_run_that_nobody_watches_any_more_is_cancelled_after_the_grace_if_it_s
     let (held, mut requests) = Held::new();
     let providers = Providers::new().with("scripted", Arc::new(held.clone()));
     let engine = world.engine_with(MemoryJournal::new(), providers, ONE, HI).await;
-    let mut cancelled = start("one");
-    cancelled.on_disconnect = OnDisconnect::Cancel;
+    let cancelled = StartRun { on_disconnect: OnDisconnect::Cancel, ..start("one") };
     let (run, watch) = engine.start_watched(cancelled, true).await.expect("it starts");
     requests.asked.recv().await.expect("the model is asked");
     let before = tokio::time::Instant::now();
@@ -214,6 +213,22 @@ async fn a_run_that_nobody_watches_any_more_is_cancelled_after_the_grace_if_it_s
     drop(watch);
     held.release("a");
     assert_eq!(engine.wait(&run).await.expect("it ends").state, RunState::Completed, "by default it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_readers_a_shutdown_sends_away_is_not_cancelled() {
+    let world = World::new();
+    let (held, mut requests) = Held::new();
+    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
+    let engine = world.engine_with(MemoryJournal::new(), providers, ONE, HI).await;
+    let watched = StartRun { on_disconnect: OnDisconnect::Cancel, ..start("one") };
+    let (run, watch) = engine.start_watched(watched, true).await.expect("it starts");
+    requests.asked.recv().await.expect("the model is asked");
+    engine.keep_left_runs();
+    drop(watch);
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    held.release("a");
+    assert_eq!(engine.wait(&run).await.expect("it ends").state, RunState::Completed);
 }
 
 #[tokio::test]

@@ -420,7 +420,7 @@ async fn crashed_on_thread(world: &World, run: &RunId, log: &[Recorded], engine:
     let served = engine.crews()[0].clone();
     let journal = world.sqlite().await;
     let source = serde_json::to_string(&served.source).expect("a source is JSON");
-    journal.put_crew(&served.hash, &source).await.expect("the journal works");
+    journal.put_crew(&served.hash, &source, None).await.expect("the journal works");
     let thread = ThreadId::from("t");
     let queued = matches!(&log[0].event, Event::RunStarted(started) if started.queued.is_some());
     let turn = match pinned(log) {

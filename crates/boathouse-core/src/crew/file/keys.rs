@@ -365,7 +365,7 @@ pub static GROUP: Table = Table {
                 list: None,
                 map: Some(&Kind::Map(&JOIN)),
             },
-            "how many must complete; the rest is then cancelled",
+            "how many must complete; the rest is then cancelled, but for a `once` call of which nobody knows what became: it waits for a person",
         )
         .or("all"),
         acts(

@@ -160,6 +160,6 @@ pub enum CallEnd {
     Abandoned,
     /// It timed out, was cut or crashed after its effect may have happened.
     Unknown,
-    /// A crash took it; it had not ended.
+    /// The process that made it ended first, in a crash or a shutdown.
     Lost,
 }

@@ -5,9 +5,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use boathouse::core::ids::WaitId;
 use boathouse::core::run::event::{Answer, CancelReason, RunState};
+use boathouse::engine::CommandError;
 use serde_json::Value;
 
-use super::{RunPath, answer_done, answer_with, while_serving};
+use super::{RunPath, answer_done, answer_with};
 use crate::http::error::{Code, Problem};
 use crate::http::input::{self, Fields, Query, invalid};
 use crate::http::{App, door, idempotency};
@@ -72,8 +73,12 @@ pub(crate) async fn cancel(
     let query = Query::parse_strict(parts.uri.query(), &["wait"])?;
     let wait = query.flag("wait", false)?;
     check_empty(&door::read_body(&app, &parts, body).await?)?;
-    let cancel = app.engine().cancel(&run, CancelReason::Requested, wait);
-    let view = while_serving(&app, cancel).await?;
+    let view = tokio::select! {
+        biased;
+        view = app.engine().cancel(&run, CancelReason::Requested, wait) => view?,
+        // Whoever asks again at the next start is given the receipt.
+        () = app.closing().cancelled() => return Err(CommandError::ShuttingDown.into()),
+    };
     let status = if view.state.is_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(answer_with(status, &view))
 }

@@ -13,7 +13,7 @@ use boathouse::feed::Watch;
 use boathouse::journal::RequestKey;
 use serde_json::{Map, Value};
 
-use super::{answer_with, locate, unknown_run, view_at, wants_stream, while_serving};
+use super::{answer_with, locate, rested, unknown_run, view_at, wants_stream};
 use crate::http::crews::CrewName;
 use crate::http::error::{Code, Problem};
 use crate::http::input::{self, Fields, MAX_HISTORY, MAX_MESSAGE_BYTES, Query, invalid};
@@ -37,10 +37,7 @@ pub(crate) async fn start(
     let Begun { run, at, watch, replayed } = begin(&app, start, deltas, key).await?;
     let mut response = match watch {
         Some(watch) if streams => stream::native(&app, watch),
-        _ if wait => {
-            let rested = while_serving(&app, app.engine().wait(&run)).await?;
-            answer_with(StatusCode::OK, &rested)
-        }
+        _ if wait => rested(&app, &run).await?,
         _ => answer_with(StatusCode::ACCEPTED, &view_at(&app, &run, at).await?),
     };
     idempotency::mark(&mut response, replayed);

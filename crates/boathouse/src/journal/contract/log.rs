@@ -97,7 +97,7 @@ pub async fn the_row_follows_the_log(journal: Arc<dyn Journal>) {
 
 /// No events, a first event that is not number 1, or a gap: nothing is written.
 pub async fn malformed_events_are_refused(journal: Arc<dyn Journal>) {
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     for events in [vec![], vec![replied(2, "x")], vec![started(NOON, "hello"), replied(3, "x")]] {
         assert_conflict(journal.create(NewRun { events, ..new_run("a") }).await, "a malformed start");
         assert_eq!(journal.run(&RunId::from("a")).await.unwrap(), None, "nothing is left of it");

@@ -36,18 +36,27 @@ pub async fn a_deleted_run_is_gone(journal: Arc<dyn Journal>) {
 /// A crew's source is kept as first put.
 pub async fn crews_are_kept_by_hash(journal: Arc<dyn Journal>) {
     let source = "name: größer\nagents: [\"'\\\"\\n]\n";
-    journal.put_crew("h1", source).await.unwrap();
-    journal.put_crew("h2", "").await.unwrap();
-    journal.put_crew("h1", source).await.unwrap();
-    assert_eq!(journal.crew("h1").await.unwrap().as_deref(), Some(source));
-    assert_eq!(journal.crew("h2").await.unwrap().as_deref(), Some(""));
+    journal.put_crew("h1", source, None).await.unwrap();
+    journal.put_crew("h2", "", None).await.unwrap();
+    journal.put_crew("h1", source, None).await.unwrap();
+    assert_eq!(journal.crew("h1").await.unwrap().map(|kept| kept.source).as_deref(), Some(source));
+    assert_eq!(journal.crew("h2").await.unwrap().map(|kept| kept.source).as_deref(), Some(""));
     assert_eq!(journal.crew("h3").await.unwrap(), None);
+
+    let dir = async |hash| journal.crew(hash).await.unwrap().unwrap().dir;
+    assert_eq!(dir("h1").await, None);
+    for (told, kept) in [(Some("/srv/größer"), "/srv/größer"), (None, "/srv/größer"), (Some("/opt"), "/opt")]
+    {
+        journal.put_crew("h1", "", told).await.unwrap();
+        assert_eq!(dir("h1").await.as_deref(), Some(kept), "the last folder that was told");
+    }
+    assert_eq!(journal.crew("h1").await.unwrap().unwrap().source, source);
 }
 
 /// A source that a run uses, or that is named, stays.
 pub async fn crews_that_no_run_uses_can_go(journal: Arc<dyn Journal>) {
     create(&*journal, new_run("a")).await;
-    journal.put_crew("served", "name: served").await.unwrap();
+    journal.put_crew("served", "name: served", None).await.unwrap();
     journal.drop_crews(&["served".into()]).await.unwrap();
     assert!(journal.crew(HASH).await.unwrap().is_some(), "a run uses it");
     assert!(journal.crew("served").await.unwrap().is_some(), "it is named");
@@ -105,7 +114,7 @@ pub async fn a_closed_journal_says_so(journal: Arc<dyn Journal>) {
         ("settle_notice", journal.settle_notice("n", None).await),
         ("trim_outbox", journal.trim_outbox(1).await.map(drop)),
         ("delete", journal.delete(&run).await.map(drop)),
-        ("put_crew", journal.put_crew("h", "s").await),
+        ("put_crew", journal.put_crew("h", "s", None).await),
         ("crew", journal.crew(HASH).await.map(drop)),
         ("next_queued", journal.next_queued(None, 1).await.map(drop)),
         ("thread", journal.thread(&ThreadId::from("t")).await.map(drop)),

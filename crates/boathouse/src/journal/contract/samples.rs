@@ -81,7 +81,7 @@ pub fn append(run: &str, lease: Lease, events: Vec<Arc<Stored>>) -> Append {
 }
 
 pub(super) async fn create(journal: &dyn Journal, run: NewRun) -> Lease {
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     journal.create(run).await.unwrap()
 }
 

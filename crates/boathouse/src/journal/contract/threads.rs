@@ -106,7 +106,7 @@ pub async fn runs_of_a_thread_take_turns(journal: Arc<dyn Journal>) {
 pub async fn a_run_begins_with_what_the_thread_has_then(journal: Arc<dyn Journal>) {
     assert!(journal.put_thread(new_thread("t", &["one", "two"])).await.unwrap());
     assert!(!journal.put_thread(new_thread("t", &[])).await.unwrap(), "there is one");
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     for wrong in [0, 1, 3] {
         assert_busy(journal.create(begins("a", "t", wrong)).await, "a stale begin");
     }

@@ -13,7 +13,7 @@ use crate::journal::{Journal, JournalError, Lease, NewRun, Stored};
 pub async fn appends_to_many_runs_do_not_mix(journal: Arc<dyn Journal>) {
     const RUNS: usize = 40;
     const APPENDS: u64 = 12;
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     let mut tasks = JoinSet::new();
     for number in 0..RUNS {
         let journal = journal.clone();
@@ -72,7 +72,7 @@ pub async fn of_appends_to_one_run_exactly_one_wins(journal: Arc<dyn Journal>) {
 
 /// Of many runs of one id, one is made and its lease holds.
 pub async fn of_creates_of_one_run_exactly_one_wins(journal: Arc<dyn Journal>) {
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     let mut tasks = JoinSet::new();
     for writer in 0..16 {
         let journal = journal.clone();
@@ -95,7 +95,7 @@ pub async fn of_creates_of_one_run_exactly_one_wins(journal: Arc<dyn Journal>) {
 
 /// Writes that fail beside others, at the same moment, leave the others alone.
 pub async fn a_conflict_fails_only_its_own_run(journal: Arc<dyn Journal>) {
-    journal.put_crew(HASH, "name: contract\n").await.unwrap();
+    journal.put_crew(HASH, "name: contract\n", None).await.unwrap();
     let mut leases = Vec::new();
     for number in 0..30 {
         leases.push(journal.create(new_run(&format!("run-{number}"))).await.unwrap());

@@ -39,8 +39,9 @@ const APPENDS: &str = "
 /// was carried out before; 5, the place of a run that another process holds.
 const OTHERS: &str = concat_row!(
     "
-    INSERT INTO crews (hash, source) SELECT c.value->>0, c.value->>1
-        FROM json_each($2, '$.crews') c WHERE TRUE ON CONFLICT DO NOTHING;
+    INSERT INTO crews (hash, source, dir) SELECT c.value->>0, c.value->>1, c.value->>2
+        FROM json_each($2, '$.crews') c WHERE TRUE
+        ON CONFLICT (hash) DO UPDATE SET dir = excluded.dir WHERE excluded.dir IS NOT NULL;
     SELECT 1, n.key FROM json_each($2, '$.creates') n JOIN runs r ON r.id = n.value->>0;
     SELECT 4, n.key FROM json_each($2, '$.creates') n JOIN requests q
         ON q.scope = n.value->>13 AND q.key = n.value->>14 AND q.at > n.value->>15;
@@ -311,12 +312,14 @@ impl Arguments {
                     text(deletes.next(), run.as_str());
                     Outcome::UnknownRun
                 }
-                Write::PutCrew { hash, source, .. } => {
+                Write::PutCrew { hash, crew, .. } => {
                     let array = crews.next();
                     array.push('[');
                     text(array, hash);
-                    array.push(',');
-                    text(array, source);
+                    for field in std::iter::once(&crew.source).chain(&crew.dir) {
+                        array.push(',');
+                        text(array, field);
+                    }
                     array.push(']');
                     Outcome::Written
                 }

@@ -1,6 +1,7 @@
 //! The file: how it is opened, its tables, and what SQLite's errors mean.
 
 use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use crate::journal::JournalError;
 const APPLICATION_ID: i64 = 0x426f_6174;
 
 /// One step for each version of the tables; the last is today's. A step is never changed once it was released.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
 ];
 
 /// How long a statement waits for another process.
@@ -30,7 +32,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read.
 const READERS: u32 = 4;
 
-/// Makes the file if there is none, and returns its absolute path without symbolic links.
+/// Makes the file if there is none, and returns its absolute path without symbolic links. A database of another program is
+/// refused as it is.
 pub(super) fn make_file(path: &Path) -> Result<PathBuf, JournalError> {
     let unavailable = |why: String| JournalError::Unavailable(format!("{}: {why}", path.display()));
     let folder = match path.parent() {
@@ -43,13 +46,36 @@ pub(super) fn make_file(path: &Path) -> Result<PathBuf, JournalError> {
     if path.is_dir() {
         return Err(unavailable("this is a folder; name a file in it".to_owned()));
     }
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
-        .and_then(|_| path.canonicalize())
-        .map_err(|error| unavailable(format!("the file cannot be written: {error}")))
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+    let opened = file.and_then(|file| Ok((is_foreign(file)?, path.canonicalize()?)));
+    match opened.map_err(|error| unavailable(format!("the file cannot be written: {error}")))? {
+        (true, _) => Err(foreign(path)),
+        (false, path) => Ok(path),
+    }
+}
+
+/// Whether the head of a file is that of another program's database. Of one that is not in WAL mode this must be known
+/// before it is opened, which would change its mode. Source: <https://www.sqlite.org/fileformat.html>.
+fn is_foreign(mut file: impl Read) -> std::io::Result<bool> {
+    let mut head = [0; 108];
+    let known = file.read_exact(&mut head);
+    if matches!(&known, Err(error) if error.kind() == ErrorKind::UnexpectedEof) {
+        return Ok(false);
+    }
+    known?;
+    let is_database = head.starts_with(b"SQLite format 3\0");
+    let in_wal_mode = head[18] == 2;
+    let is_ours = head[68..72] == (APPLICATION_ID as u32).to_be_bytes();
+    // A leaf of the table of tables, without a cell.
+    let has_tables = head[100] != 0x0D || head[103..105] != [0, 0];
+    Ok(is_database && !in_wal_mode && !is_ours && has_tables)
+}
+
+fn foreign(path: &Path) -> JournalError {
+    JournalError::Corrupt(format!(
+        "{} is a SQLite database of another program; choose another file",
+        path.display()
+    ))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -107,10 +133,7 @@ async fn migrate_locked(connection: &mut SqliteConnection, path: &Path) -> Resul
     let head = |column: usize| head.try_get::<i64, _>(column).map_err(error);
     let (version, application, tables) = (head(0)?, head(1)?, head(2)?);
     if application != APPLICATION_ID && tables > 0 {
-        return Err(JournalError::Corrupt(format!(
-            "{} is a SQLite database of another program; choose another file",
-            path.display()
-        )));
+        return Err(foreign(path));
     }
     let known = STEPS.len() as i64;
     if version > known {
@@ -148,16 +171,26 @@ pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
 
 /// What a failure means to the journal's callers.
 pub(super) fn error(error: sqlx::Error) -> JournalError {
+    const READ_ONLY: u32 = 8;
     const CORRUPT: u32 = 11;
+    const FULL: u32 = 13;
     const CONSTRAINT: u32 = 19;
     const NOT_A_DATABASE: u32 = 26;
+    let why = error.as_database_error().map_or_else(|| error.to_string(), |told| told.message().to_owned());
     match (code(&error), &error) {
         (Some(NOT_A_DATABASE), _) => JournalError::Corrupt("the file is not a SQLite database".to_owned()),
-        (Some(CORRUPT | CONSTRAINT), _) | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
-            JournalError::Corrupt(error.to_string())
+        (Some(CORRUPT), _) => JournalError::Corrupt(format!("{why}; restore a backup")),
+        (Some(CONSTRAINT), _) | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+            JournalError::Corrupt(why)
+        }
+        (Some(FULL), _) => {
+            JournalError::Unavailable(format!("{why}; make room, and it works again by itself"))
+        }
+        (Some(READ_ONLY), _) => {
+            JournalError::Unavailable(format!("{why}; the file and its folder must be writable"))
         }
         (_, sqlx::Error::PoolClosed) => JournalError::Closed,
-        _ => JournalError::Unavailable(error.to_string()),
+        _ => JournalError::Unavailable(why),
     }
 }
 

@@ -17,7 +17,7 @@ use super::chores::Chore;
 use super::recent::Recent;
 use super::schema;
 use super::threads::ThreadChange;
-use crate::journal::{Append, JournalError, Lease, NewRun, OnThread, RequestKey, RunRow, Stored};
+use crate::journal::{Append, JournalError, KeptCrew, Lease, NewRun, OnThread, RequestKey, RunRow, Stored};
 
 /// Writes that may wait; more wait at the caller.
 const QUEUE: usize = 1024;
@@ -60,7 +60,7 @@ pub(super) enum Write {
     },
     PutCrew {
         hash: String,
-        source: String,
+        crew: KeptCrew,
         done: Done<()>,
     },
     /// A change to a thread alone; it goes alone, like a chore.
@@ -131,7 +131,7 @@ impl Write {
     /// Bytes of its events.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Write::PutCrew { source, .. } => source.len(),
+            Write::PutCrew { crew, .. } => crew.source.len(),
             other => other.events().iter().map(|event| event.json.len()).sum(),
         }
     }
