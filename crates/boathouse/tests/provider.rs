@@ -284,6 +284,11 @@ async fn a_broken_connection_is_never_a_reply() {
         ("half a stream", Answer::stream().chunk(&frame("half")).close(), CallErrorKind::Truncated),
         ("no reason at the end", Answer::stream().chunk(&frame("half")).end(), CallErrorKind::Truncated),
         ("no HTTP", Answer::default().bytes("SSH-2.0-OpenSSH\r\n\r\n").close(), CallErrorKind::Protocol),
+        (
+            "a web page",
+            Answer::status("200 OK", "content-type: text/html; charset=utf-8\r\n", "<html>"),
+            CallErrorKind::Protocol,
+        ),
         ("no events", Answer::stream().chunk(b"<html></html>").end(), CallErrorKind::Truncated),
     ];
     for (what, answer, kind) in cases {

@@ -46,6 +46,12 @@ pub(crate) fn note(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{}", clean(&message));
 }
 
+/// A name, and what is said of it.
+pub(crate) fn titled(name: &str, message: impl Display) {
+    let message = message.to_string();
+    let _ = writeln!(anstream::stderr(), "{BOLD}{}{BOLD:#} {}", clean(name), clean(&message));
+}
+
 /// The text with characters made visible that control the terminal or turn the order of others around: what a model or
 /// a tool wrote shall not drive the terminal, nor look like something else to whoever approves it.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {

@@ -298,14 +298,26 @@ impl Live<'_> {
 
     fn tell_paused(&self, view: &RunView, journal: &JournalChoice) {
         let who: Vec<String> = view.waits.iter().map(|wait| agent_name(self.crew, &wait.agent)).collect();
+        let (what, how) = match view.waits.first().map(|wait| &wait.what) {
+            Some(WaitFor::Approval { .. }) => ("a decision", "--approve"),
+            Some(WaitFor::UnknownOutcome { .. }) => ("a decision", "--done OUTPUT"),
+            Some(WaitFor::Answer { .. }) | None => ("an answer", "\"...\""),
+        };
         let why = match who.is_empty() {
             true => "the run is paused".to_owned(),
-            false => format!("the run is paused: {} waits for an answer", who.join(", ")),
+            false => format!("the run is paused: {} waits for {what}", who.join(", ")),
         };
         paint::warn(why);
-        for approval in &view.approvals {
-            if let WaitFor::Approval { tool, arguments, .. } = &approval.what {
-                paint::note(format!("approval {} is open: {tool} with {arguments}", approval.wait));
+        for wait in &view.waits {
+            match &wait.what {
+                WaitFor::Answer { .. } => {}
+                WaitFor::Approval { tool, arguments, .. } => {
+                    paint::note(format!("approval {} is open: {tool} with {arguments}", wait.wait));
+                }
+                WaitFor::UnknownOutcome { tool, arguments, .. } => paint::note(format!(
+                    "nobody knows whether call {} happened: {tool} with {arguments}; `--rerun`, `--done OUTPUT` or `--fail`",
+                    wait.wait
+                )),
             }
         }
         match journal {
@@ -315,7 +327,7 @@ impl Live<'_> {
                 );
             }
             JournalChoice::File(file) => paint::hint(format!(
-                "`boathouse runs answer {} --journal {} \"...\"` answers it, or a server on that file",
+                "`boathouse runs answer {} --journal {} {how}` answers it, or a server on that file",
                 view.id,
                 file.display()
             )),

@@ -67,6 +67,10 @@ enum Command {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs list --state paused
+  boathouse runs list --crew it-support --limit 100 --json
+  boathouse runs list --journal boathouse.db")]
 struct ListArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -93,6 +97,9 @@ fn state(text: &str) -> Result<RunState, String> {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs show RUN
+  boathouse runs show RUN --events | jq .type")]
 struct ShowArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -107,6 +114,9 @@ struct ShowArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs cancel RUN
+  boathouse runs cancel RUN --wait")]
 struct CancelArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -121,6 +131,11 @@ struct CancelArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs answer RUN \"the blue one\"
+  boathouse runs answer RUN --approve
+  boathouse runs answer RUN --to 2 --reject \"not before Monday\"
+  boathouse runs answer RUN --done \"paid by hand\"")]
 struct AnswerArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -201,6 +216,10 @@ struct After {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs fork RUN --at 7 --reply \"Let us look at the disk [ROUTE_EXECUTOR]\"
+  boathouse runs fork RUN --answer \"the red one\"
+  boathouse runs fork RUN --use openai/gpt-4o-mini --wait")]
 struct ForkArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -227,6 +246,9 @@ struct ForkArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs retry RUN
+  boathouse runs retry RUN --use ollama/qwen3:1.7b --wait")]
 struct RetryArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -271,6 +293,9 @@ impl Models {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs export RUN > run.jsonl
+  boathouse runs export RUN --format markdown --output run.md")]
 struct ExportArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -285,6 +310,9 @@ struct ExportArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  boathouse runs delete RUN
+  boathouse runs delete RUN RUN RUN")]
 struct DeleteArgs {
     #[command(flatten)]
     place: PlaceArgs,

@@ -5,6 +5,7 @@
 //! `Origin` and `Sec-Fetch-Site` (a page of another site), and by content type (a form that pretends to be an API call).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -24,6 +25,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Bytes of a refused body that are still read, so that the client sees the answer instead of a reset connection.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+/// How long they are waited for.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Gives each response the id of its request: the client's `x-request-id` if it sent a sound one, else a fresh one.
 pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
@@ -238,7 +241,11 @@ pub(crate) async fn read_body(app: &App, parts: &request::Parts, body: Body) -> 
         parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let read = async {
         if length.is_some_and(|length: u64| length > limit as u64) {
-            drain(body).await;
+            // Whoever asks first, and so has not sent it yet, is answered without it.
+            if !parts.headers.contains_key(header::EXPECT) {
+                // The answer is the same if it does not come.
+                let _ = tokio::time::timeout(DRAIN_TIME, drain(body)).await;
+            }
             return Err(too_large());
         }
         let mut limited = Limited::new(body, limit);

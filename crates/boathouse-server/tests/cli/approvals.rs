@@ -164,7 +164,7 @@ fn decides(crew: &Crew, id: &str, place: [&str; 2]) {
     let seq = |crew: &Crew| runs(crew, place, &["show", id, "--json"]).json_lines()[0]["seq"].clone();
     let before = seq(crew);
     refused(&["--approve"], 2, "waits for several approvals");
-    refused(&["--approve", "--to", "9"], 1, "no wait 9");
+    refused(&["--approve", "--to", "9"], 1, "no approval 9");
     refused(&["yes"], 1, "2 waits are open");
     refused(&["yes", "--to", "1"], 1, "approve, edit, reject or respond");
     refused(&["--done", "x", "--to", "1"], 1, "approve, edit, reject or respond");

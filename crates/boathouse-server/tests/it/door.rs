@@ -77,6 +77,11 @@ async fn bodies_and_queries_have_a_size() {
         chunked.send(format!("10000\r\n{}\r\n", "x".repeat(0x10000)).as_bytes()).await;
     }
     chunked.answer().await.is_problem(413, "body_too_large");
+    let announced = [("content-type", "application/json"), ("content-length", "3000000000")];
+    server.send("POST /v1/crews/hello/runs", &announced, "").await.is_problem(413, "body_too_large");
+    let asks = [announced[0], announced[1], ("expect", "100-continue")];
+    // No `100 Continue` comes before it.
+    server.send("POST /v1/crews/hello/runs", &asks, "").await.is_problem(413, "body_too_large");
     let long = format!("/v1/runs?crew={}", "x".repeat(62 * 1024));
     server.get(&long).await.is_problem(414, "uri_too_long");
     server.stop().await;

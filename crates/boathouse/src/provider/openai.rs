@@ -87,10 +87,14 @@ impl OpenAi {
             let body = read_text(exchange).await;
             return Err(failure::http(head.status(), head.headers(), &body, SystemTime::now()));
         }
-        let is_json = head
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        let kind = |name: &[u8]| {
+            head.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(name))
+        };
+        if kind(b"text/html") {
+            let why = "a web page came instead of a reply; is the base URL right, and does no proxy ask for a login?";
+            return Err(ProviderError::new(CallErrorKind::Protocol, why));
+        }
+        let is_json = kind(b"application/json");
         // Its fields keep alive what was read with them, all the time that the reply takes.
         drop(head);
         if is_json { read_whole(exchange, deltas).await } else { read_stream(exchange, deltas).await }

@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
     for next in Parser::new_from_str_with_options(text, options) {
         let taken = match next {
             Ok((event, span)) => reader.take(event, place(&span)),
-            Err(error) => Err(syntax_fault(&error)),
+            Err(error) => Err(syntax_fault(&error, text)),
         };
         if let Err(fault) = taken {
             reader.faults.push(fault);
@@ -39,15 +39,29 @@ fn place(span: &granit_parser::Span) -> Place {
     Place { line: start.line().max(1), column: start.col() + 1, length: length.max(1) }
 }
 
-fn syntax_fault(error: &ScanError) -> Fault {
+fn syntax_fault(error: &ScanError, text: &str) -> Fault {
     let marker = error.marker();
-    let at = Place { line: marker.line().max(1), column: marker.col() + 1, length: 1 };
+    let mut at = Place { line: marker.line().max(1), column: marker.col() + 1, length: 1 };
     let message = error.info();
+    if message.contains("tab") {
+        // The parser tells where it was, which may be the end of a line before.
+        at = indenting_tab(text, at.line).unwrap_or(at);
+    }
     if message.contains("recursion limit") {
         return too_deep(at);
     }
     let hint = HINTS.iter().find(|(said, _)| message.contains(said)).map_or(ANY_SYNTAX, |(_, hint)| hint);
     Fault { at, code: Code::YamlSyntax, message, hint: Some(hint.to_owned()) }
+}
+
+/// The first tab from this line on that stands in front of a line's text.
+fn indenting_tab(text: &str, from: usize) -> Option<Place> {
+    let lines = text.lines().enumerate().skip(from - 1);
+    lines.into_iter().find_map(|(at, line)| {
+        let column =
+            line.chars().position(|c| c != ' ').filter(|column| line[*column..].starts_with('\t'))?;
+        Some(Place { line: at + 1, column: column + 1, length: 1 })
+    })
 }
 
 /// What to do about what the parser says, the first that fits; [`ANY_SYNTAX`] where none does.

@@ -71,3 +71,18 @@ proptest! {
         prop_assert!(root.is_some() || !faults.is_empty());
     }
 }
+
+#[test]
+fn a_tab_that_indents_is_shown_where_it_is() {
+    let cases = [
+        ("a:\n  - b: x\n    c: d\n\te: f\n", (4, 1)),
+        ("a:\n  b: größer\n  \tc: d\n", (3, 3)),
+        ("a:\n\t- b\n", (2, 1)),
+    ];
+    for (text, place) in cases {
+        let (_, faults) = parse(text);
+        let [fault] = &faults[..] else { panic!("{text:?}: {faults:?}") };
+        assert!(fault.message.contains("tab"), "{text:?}: {}", fault.message);
+        assert_eq!((fault.at.line, fault.at.column), place, "{text:?}");
+    }
+}

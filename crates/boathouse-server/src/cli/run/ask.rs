@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::cli::exit::Failure;
-use crate::cli::paint::{self, BOLD, DIM, clean};
+use crate::cli::paint::{self, BOLD, DIM};
 
 /// Input that is read from stdin may be so long: 1 MiB.
 const MOST_INPUT: u64 = 1024 * 1024;
@@ -43,7 +43,7 @@ pub(crate) async fn approval(tool: &str, arguments: &Value) -> Result<Option<Ans
         return Ok(None);
     }
     let shown = serde_json::to_string_pretty(arguments).unwrap_or_default();
-    paint::note(format!("{BOLD}{}{BOLD:#} would be called with\n{}", clean(tool), clean(&shown)));
+    paint::titled(tool, format!("would be called with\n{shown}"));
     loop {
         let asked = "Make this call? (y)es, (e)dit the arguments, (n)o, (r)espond in its place";
         let Some(choice) = line(asked).await? else { return Ok(None) };

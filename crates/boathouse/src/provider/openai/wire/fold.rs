@@ -81,7 +81,9 @@ impl Fold {
                 output_tokens: usage.completion_tokens.unwrap_or(0),
             });
         }
-        if let Some(choice) = frame.choices.0 {
+        if let Some(choice) = frame.choices.0
+            && choice.index.is_none_or(|index| index == 0)
+        {
             self.choice(choice)?;
         }
         Ok(Progress::More)

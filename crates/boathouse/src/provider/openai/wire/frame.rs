@@ -25,7 +25,7 @@ impl Frame<'_> {
     /// The text of a frame that does nothing but add it: what the frame says beside has no effect.
     pub fn only_text(&self) -> Option<&str> {
         let Frame {
-            choices: First(Some(Choice { delta: Some(delta), finish_reason })),
+            choices: First(Some(Choice { index: None | Some(0), delta: Some(delta), finish_reason })),
             usage: None,
             error: None,
         } = self
@@ -50,6 +50,8 @@ pub struct First<'a>(pub Option<Choice<'a>>);
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Choice<'a> {
+    /// Which choice it belongs to; 0 is the first.
+    pub index: Option<u64>,
     /// What it adds.
     #[serde(borrow, alias = "message")]
     pub delta: Option<Delta<'a>>,

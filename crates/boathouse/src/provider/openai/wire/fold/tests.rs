@@ -86,6 +86,16 @@ fn a_whole_completion_is_read_as_one_frame() {
 }
 
 #[test]
+fn what_belongs_to_another_choice_is_left_out() {
+    let mut fold = Fold::new();
+    for (index, text) in [(0, "one"), (1, "XX"), (0, " two"), (1, "YY")] {
+        let frame = json!({"choices": [{"index": index, "delta": {"content": text}}]});
+        fold.frame(&frame.to_string()).expect("it is readable");
+    }
+    assert_eq!(fold.text(), "one two");
+}
+
+#[test]
 fn a_reply_is_bounded() {
     let piece = |index: usize| {
         json!({"choices": [{"delta": {"tool_calls": [
@@ -117,6 +127,7 @@ fn text_frame(kind: usize, text: &str) -> String {
         r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
         r#"{"choices":[{"delta":{"content":"@"}},{"delta":{"content":"@"}}]}"#,
         r#"{"choices":[{"delta":{"content":null},"finish_reason":"@"}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"content":"@"}}]}"#,
     ];
     kinds[kind % kinds.len()].replace('@', text)
 }
@@ -136,7 +147,7 @@ proptest! {
     #[test]
     fn a_frame_means_the_same_after_another_as_alone(
         frames in prop::collection::vec(
-            (0..10_usize, prop_oneof![
+            (0..11_usize, prop_oneof![
                 4 => "[a-z ]{0,4}".boxed(),
                 1 => any::<String>().boxed(),
                 1 => prop::sample::select(vec![
