@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::journal::{Notice, OpenWait, Stored};
-use crate::provider::client::Origin;
+use crate::provider::client::{Origin, Reach};
 
 mod deliver;
 mod secret;
@@ -95,6 +95,17 @@ impl Webhooks {
     pub fn allow_private(mut self, allow: bool) -> Webhooks {
         self.allow_private = allow;
         self
+    }
+
+    /// The first address that can never be told: it is written as one of this machine or its network, which
+    /// [`Webhooks::allow_private`] does not allow. What names stand for is looked up with each notice.
+    pub fn out_of_reach(&self) -> Option<&str> {
+        let private = |origin: &Origin| match origin.host.parse() {
+            Ok(address) => !Reach::Public.contains(address),
+            Err(_) => origin.host == "localhost",
+        };
+        let mut targets = self.targets.iter().filter(|_| !self.allow_private);
+        Some(&targets.find(|target| private(&target.origin))?.url)
     }
 
     /// How long one attempt may take. Default 15 s.

@@ -137,6 +137,10 @@ impl ServeArgs {
         for url in &self.webhooks {
             webhooks = webhooks.tell(url).map_err(Failure::usage)?;
         }
+        if let Some(url) = webhooks.out_of_reach() {
+            let why = format!("--webhook {url} is an address of this machine or its network");
+            return Err(Failure::usage(why).hint("`--webhook-allow-private` allows such addresses"));
+        }
         Ok(Some(webhooks))
     }
 
