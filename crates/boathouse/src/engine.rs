@@ -281,7 +281,7 @@ impl Engine {
     }
 
     /// From now on, that its readers leave cancels no run: call it before ending their streams, in a shutdown. Whoever goes
-    /// on with a run gives its readers the usual time to come back.
+    /// on with a run takes it for one that nobody has read yet.
     pub fn keep_left_runs(&self) {
         self.shared().keep_left.cancel();
     }
