@@ -102,7 +102,7 @@ impl Webhooks {
     pub fn out_of_reach(&self) -> Option<&str> {
         let private = |origin: &Origin| match origin.host.parse() {
             Ok(address) => !Reach::Public.contains(address),
-            Err(_) => origin.host == "localhost",
+            Err(_) => origin.host.eq_ignore_ascii_case("localhost"),
         };
         let mut targets = self.targets.iter().filter(|_| !self.allow_private);
         Some(&targets.find(|target| private(&target.origin))?.url)

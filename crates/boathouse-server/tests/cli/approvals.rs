@@ -108,7 +108,7 @@ fn webhooks_need_an_address_and_a_secret() {
     assert!(told.contains("must begin with `http://` or `https://`"), "{told}");
     let told = serve("https://ann:hunter2@example.com/", Some(secret));
     assert!(told.contains("user name or a password"), "{told}");
-    for url in ["http://127.0.0.1:9/", "http://[::1]/hook", "https://localhost/", "http://10.1.2.3"] {
+    for url in ["http://127.0.0.1:9/", "http://[::1]/hook", "https://LocalHost/", "http://10.1.2.3"] {
         let told = serve(url, Some(secret));
         assert!(told.contains(url) && told.contains("--webhook-allow-private"), "{told}");
     }
