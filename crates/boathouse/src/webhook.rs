@@ -100,12 +100,16 @@ impl Webhooks {
     /// The first address that can never be told: it is written as one of this machine or its network, which
     /// [`Webhooks::allow_private`] does not allow. What names stand for is looked up with each notice.
     pub fn out_of_reach(&self) -> Option<&str> {
-        let private = |origin: &Origin| match origin.host.parse() {
-            Ok(address) => !Reach::Public.contains(address),
-            Err(_) => origin.host.eq_ignore_ascii_case("localhost"),
+        let reach = self.reach();
+        let is_out = |origin: &Origin| match origin.host.parse() {
+            Ok(address) => !reach.contains(address),
+            Err(_) => reach == Reach::Public && origin.host.eq_ignore_ascii_case("localhost"),
         };
-        let mut targets = self.targets.iter().filter(|_| !self.allow_private);
-        Some(&targets.find(|target| private(&target.origin))?.url)
+        Some(&self.targets.iter().find(|target| is_out(&target.origin))?.url)
+    }
+
+    fn reach(&self) -> Reach {
+        if self.allow_private { Reach::Anywhere } else { Reach::Public }
     }
 
     /// How long one attempt may take. Default 15 s.

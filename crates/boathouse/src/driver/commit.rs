@@ -70,9 +70,9 @@ impl Driver {
     /// Appends, again and again while the journal is unavailable. Meanwhile calls in flight go on, their outcomes are
     /// kept in hand, nothing new starts, and a cancel stops what is in flight at once.
     async fn write(&mut self, events: &[Arc<Stored>], people: &People) -> Result<(), JournalError> {
-        let began = Instant::now();
         let mut pause = RETRY.0;
-        let mut uncertain = false;
+        // Since then nothing is certain: a write that was not heard of may have been made.
+        let mut failing_since: Option<Instant> = None;
         loop {
             if !self.period.lasts() {
                 return Err(missed());
@@ -90,12 +90,15 @@ impl Driver {
                 }
                 Err(JournalError::Unavailable(why)) if self.lease.is_some() => {
                     tracing::warn!(run = %self.run.id(), %why, "the journal is unavailable; trying again");
-                    uncertain = true;
-                    if began.elapsed() >= PATIENCE {
+                    if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
                         self.put_off(&why);
                     }
                 }
-                Err(JournalError::Conflict(_)) if uncertain && self.is_written(events).await => return Ok(()),
+                Err(JournalError::Conflict(_))
+                    if failing_since.is_some() && self.is_written(events).await =>
+                {
+                    return Ok(());
+                }
                 Err(other) => return Err(other),
             }
             let interrupt = self.shared.interrupt.clone();

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::Clock;
 use crate::journal::{Journal, Notice};
-use crate::provider::client::{Client, Reach, Timeouts};
+use crate::provider::client::{Client, Timeouts};
 
 use super::{MAX_WAITING, Target, Webhooks};
 
@@ -89,7 +89,7 @@ impl Webhooks {
     }
 
     fn client(&self, target: &Target) -> Client {
-        let reach = if self.allow_private { Reach::Anywhere } else { Reach::Public };
+        let reach = self.reach();
         let timeouts = Timeouts { connect: self.timeout, idle: self.timeout, ..Timeouts::default() };
         Client::reaching(reach, target.origin.clone(), timeouts)
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boathouse::core::ids::Seq;
+use boathouse::core::ids::{RunId, Seq};
 use boathouse::core::message::Reply;
 use boathouse::core::run::event::{CallErrorKind, CancelReason, Event, OnDisconnect, Outcome, RunState};
 use boathouse::core::run::request::ModelRequest;
 use boathouse::engine::{Engine, StartError, StartRun};
+use boathouse::feed::Watch;
 use boathouse::journal::memory::MemoryJournal;
 use boathouse::provider::{Deltas, Provider, ProviderError, Providers};
 
@@ -43,7 +44,7 @@ async fn a_watcher_from_the_start_gets_each_event_once_and_the_text_as_it_comes(
     assert_eq!(read_all(late).await.0.len(), logged.len() - 2, "who comes late gets the rest");
 }
 
-async fn read_until_rest(mut watch: boathouse::feed::Watch) -> (Vec<String>, String) {
+async fn read_until_rest(mut watch: Watch) -> (Vec<String>, String) {
     let (mut types, mut text) = (Vec::new(), String::new());
     while let Some(items) = watch.next().await.expect("the journal can be read") {
         for item in items {
@@ -194,15 +195,21 @@ async fn the_time_limit_ends_a_run_and_drops_its_request() {
     assert_eq!(requests.dropped.try_recv().expect("the request was dropped"), "a");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_run_that_nobody_watches_any_more_is_cancelled_after_the_grace_if_it_says_so() {
+/// A run at its model, which is to be cancelled with its last reader: the one that is given.
+async fn watched_to_its_end() -> (World, Engine, Held, RunId, Watch) {
     let world = World::new();
     let (held, mut requests) = Held::new();
     let providers = Providers::new().with("scripted", Arc::new(held.clone()));
     let engine = world.engine_with(MemoryJournal::new(), providers, ONE, HI).await;
-    let cancelled = StartRun { on_disconnect: OnDisconnect::Cancel, ..start("one") };
-    let (run, watch) = engine.start_watched(cancelled, true).await.expect("it starts");
+    let watched = StartRun { on_disconnect: OnDisconnect::Cancel, ..start("one") };
+    let (run, watch) = engine.start_watched(watched, true).await.expect("it starts");
     requests.asked.recv().await.expect("the model is asked");
+    (world, engine, held, run, watch)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_watches_any_more_is_cancelled_after_the_grace_if_it_says_so() {
+    let (_world, engine, held, run, watch) = watched_to_its_end().await;
     let before = tokio::time::Instant::now();
     drop(watch);
     let view = engine.wait(&run).await.expect("it ends");
@@ -217,13 +224,7 @@ async fn a_run_that_nobody_watches_any_more_is_cancelled_after_the_grace_if_it_s
 
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_readers_a_shutdown_sends_away_is_not_cancelled() {
-    let world = World::new();
-    let (held, mut requests) = Held::new();
-    let providers = Providers::new().with("scripted", Arc::new(held.clone()));
-    let engine = world.engine_with(MemoryJournal::new(), providers, ONE, HI).await;
-    let watched = StartRun { on_disconnect: OnDisconnect::Cancel, ..start("one") };
-    let (run, watch) = engine.start_watched(watched, true).await.expect("it starts");
-    requests.asked.recv().await.expect("the model is asked");
+    let (_world, engine, held, run, watch) = watched_to_its_end().await;
     engine.keep_left_runs();
     drop(watch);
     // Far beyond the grace, and within the run's time.

@@ -56,11 +56,10 @@ fn syntax_fault(error: &ScanError, text: &str) -> Fault {
 
 /// The first tab from this line on that stands in front of a line's text.
 fn indenting_tab(text: &str, from: usize) -> Option<Place> {
-    let lines = text.lines().enumerate().skip(from - 1);
-    lines.into_iter().find_map(|(at, line)| {
-        let column =
-            line.chars().position(|c| c != ' ').filter(|column| line[*column..].starts_with('\t'))?;
-        Some(Place { line: at + 1, column: column + 1, length: 1 })
+    text.lines().enumerate().skip(from - 1).find_map(|(at, line)| {
+        let rest = line.trim_start_matches(' ');
+        let column = line.len() - rest.len() + 1;
+        rest.starts_with('\t').then_some(Place { line: at + 1, column, length: 1 })
     })
 }
 
