@@ -217,6 +217,16 @@ async fn a_program_that_crashed_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn a_program_is_called_by_the_name_that_the_crew_gives_it() {
+    assert_eq!(Crew::new(&["sh", "-c", "echo $0"]).call(json!({})).await, success("sh"));
+    let crew = Crew::new(&["./say.sh"]);
+    let program = crew.path("say.sh");
+    std::fs::write(&program, "#!/bin/sh\necho said").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(crew.call(json!({})).await, success("said"));
+}
+
+#[tokio::test]
 async fn a_missing_program_is_told() {
     let end = Crew::new(&["no-such-program-here"]).call(json!({})).await;
     let told = "cannot start `no-such-program-here`: no such program or working directory on this machine";

@@ -147,7 +147,7 @@ async fn resolve(host: &str) -> Result<String, ToolError> {
 
 /// The host has been checked: it is no option of `ping`.
 async fn ping(host: &str, count: u32, cx: &ToolCx) -> Result<String, ToolError> {
-    if !program_exists("ping") {
+    if process::find_program("ping").is_none() {
         return Err(ToolError::Failed(format!(
             "cannot ping {host}: this machine has no `ping` program; install it (package iputils-ping) to use this tool"
         )));
@@ -168,11 +168,6 @@ async fn ping(host: &str, count: u32, cx: &ToolCx) -> Result<String, ToolError> 
         }
         _ => Err(ToolError::Failed(format!("cannot ping {host} ({}): {stderr}{stdout}", ended.status))),
     }
-}
-
-fn program_exists(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
 fn interfaces() -> String {
@@ -244,7 +239,9 @@ mod tests {
     async fn ping_tells_the_truth_about_this_machine() {
         let told = run("PingHost", json!({"host": "127.0.0.1", "count": 1})).await;
         match told {
-            Ok(told) => assert!(program_exists("ping") && told.starts_with("127.0.0.1 "), "{told}"),
+            Ok(told) => {
+                assert!(process::find_program("ping").is_some() && told.starts_with("127.0.0.1 "), "{told}")
+            }
             Err(told) => assert!(told.to_string().starts_with("cannot ping 127.0.0.1"), "{told}"),
         }
         let told =
