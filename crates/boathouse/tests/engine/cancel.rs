@@ -232,7 +232,7 @@ fn receipt(view: &RunView) -> &[ReceiptLine] {
 }
 
 /// Starts a run with these works, cancels it when so many of them have begun, and looks whether anything is left.
-async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
+async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize, mut upstream: Upstream) {
     let dir = tempfile::tempdir().expect("a folder");
     let fifo = dir.path().join("started");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
@@ -255,7 +255,6 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
     });
     let (open, door) = blocking::channel();
     let door: Door = Arc::new(Mutex::new(door));
-    let mut upstream = Upstream::start().await;
     let works: Vec<Work> = agents.iter().flatten().copied().collect();
     for work in &works {
         match work {
@@ -325,7 +324,7 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
     let events = log(&engine, &run).await;
     assert!(matches!(events.last().map(|last| &last.event), Some(Event::RunEnded { .. })));
     drop(open);
-    // The connection's own task at the peer, and that of the run, end with their turn.
+    // The run's own task ends with its turn.
     soon("no task of the run is alive", || Handle::current().metrics().num_alive_tasks() <= before).await;
     assert_eq!(log(&engine, &run).await.len(), events.len(), "nothing is recorded after the end");
 
@@ -336,10 +335,13 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize) {
     listener.join().expect("no panic");
 }
 
-fn in_a_world_of_its_own(test: impl Future<Output = ()>) {
+fn in_a_world_of_its_own(test: impl AsyncFnOnce(Upstream)) {
+    let runtime = |threads| Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    // A task that has yielded waits for its own thread, which a call may block: the peer has a thread that none does.
+    let peers = runtime(1).expect("a runtime");
+    let upstream = peers.block_on(Upstream::start());
     // More threads than may be blocked at once.
-    let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
-    runtime.block_on(test);
+    runtime(4).expect("a runtime").block_on(test(upstream));
 }
 
 /// What an agent does: one model call, or some of the tools.
@@ -365,14 +367,14 @@ proptest! {
             works.retain(|work| *work != Work::Blocks || !std::mem::replace(&mut blocks, true));
         }
         agents.retain(|works| !works.is_empty());
-        in_a_world_of_its_own(nothing_is_left(agents, begun));
+        in_a_world_of_its_own(async |upstream| nothing_is_left(agents, begun, upstream).await);
     }
 }
 
 #[test]
 fn each_kind_of_call_ends_as_the_contract_says() {
     for work in Work::ALL {
-        in_a_world_of_its_own(nothing_is_left(vec![vec![work]], 1));
+        in_a_world_of_its_own(async |upstream| nothing_is_left(vec![vec![work]], 1, upstream).await);
     }
 }
 
