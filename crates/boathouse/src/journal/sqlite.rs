@@ -1,6 +1,6 @@
 //! A journal in one SQLite file.
 //!
-//! One task owns the only connection that writes. It takes everything that is queued, commits it in one transaction
+//! One thread owns the only connection that writes. It takes everything that is queued, commits it in one transaction
 //! with `synchronous=FULL`, and acknowledges it then: the more runs write at once, the fewer transactions each costs.
 //! A few other connections read. Events of runs at work are also kept in memory, so that their readers need no query.
 
@@ -78,14 +78,14 @@ impl SqliteJournal {
         let process: Arc<str> = uuid::Uuid::now_v7().simple().to_string().into();
         let beat = Chore::Beat { process: process.to_string(), lease };
         beat.run(&mut connection).await.map_err(schema::error)?;
-        let shared = Self::on(path, connection, None, Some(lock));
+        let shared = Self::on(path, connection, None, Some(lock))?;
         Ok(SqliteJournal { process, lease: Some(lease), ..shared })
     }
 
     async fn start(path: PathBuf, lock: ServerLock) -> Result<SqliteJournal, JournalError> {
         let mut connection = Self::connect(&path).await?;
         schema::begin_alone(&mut connection, &path).await?;
-        Ok(Self::on(path, connection, Some(Recent::default()), Some(lock)))
+        Self::on(path, connection, Some(Recent::default()), Some(lock))
     }
 
     async fn connect(path: &Path) -> Result<SqliteConnection, JournalError> {
@@ -99,11 +99,12 @@ impl SqliteJournal {
         connection: SqliteConnection,
         recent: Option<Recent>,
         lock: Option<ServerLock>,
-    ) -> SqliteJournal {
+    ) -> Result<SqliteJournal, JournalError> {
         let recent = recent.map(Arc::new);
         let readers = schema::readers(&path);
-        let writer = Writer::start(path.clone(), connection, recent.clone());
-        SqliteJournal {
+        let writer = Writer::start(path.clone(), connection, recent.clone())
+            .map_err(|error| JournalError::Unavailable(format!("its thread cannot be started: {error}")))?;
+        Ok(SqliteJournal {
             path,
             writer,
             readers,
@@ -112,7 +113,7 @@ impl SqliteJournal {
             lease: None,
             lock: Mutex::new(lock),
             closed: AtomicBool::new(false),
-        }
+        })
     }
 
     async fn chore(&self, chore: Chore) -> Result<(), JournalError> {

@@ -3,13 +3,14 @@
 
 use super::*;
 use crate::journal::contract::{self, append, new_run, replied};
+use sqlx::Connection;
 
 async fn open(path: &Path, recent: Option<Recent>, setup: &'static str) -> SqliteJournal {
     let path = schema::make_file(path).unwrap();
     let mut connection = schema::connect(&path).await.unwrap();
     schema::migrate(&mut connection, &path).await.unwrap();
     sqlx::raw_sql(setup).execute(&mut connection).await.unwrap();
-    SqliteJournal::on(path, connection, recent, None)
+    SqliteJournal::on(path, connection, recent, None).expect("it starts")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +30,8 @@ async fn keeps_the_contract_whatever_is_still_in_memory() {
 #[tokio::test]
 async fn a_full_disk_refuses_whole_batches_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder.path().join("a.db"), None, "PRAGMA max_page_count = 100").await;
+    let path = folder.path().join("a.db");
+    let journal = open(&path, None, "PRAGMA max_page_count = 100").await;
     let (big, small) = (RunId::from("big"), RunId::from("small"));
     let lease = journal.create(new_run("big")).await.unwrap();
     let other = journal.create(new_run("small")).await.unwrap();
@@ -53,10 +55,14 @@ async fn a_full_disk_refuses_whole_batches_and_recovers() {
         "the cause is named: {refused:?}"
     );
 
-    // Both are queued before the writer runs, so they share a transaction, and so its fate.
-    let (large, little) = tokio::join!(
+    // Both are queued before anything can be written, so they share a transaction, and so its fate.
+    let mut holder = schema::connect(&path).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    let (_, large, little, ()) = tokio::join!(
+        journal.check(),
         journal.append(append("big", lease, vec![replied(written + 1, &text())])),
         journal.append(append("small", other, vec![replied(2, "y")])),
+        async { holder.close().await.unwrap() },
     );
     assert!(matches!(large, Err(JournalError::Unavailable(_))), "{large:?}");
     assert!(matches!(little, Err(JournalError::Unavailable(_))), "{little:?}");

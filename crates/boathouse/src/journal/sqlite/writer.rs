@@ -1,4 +1,4 @@
-//! The task that writes.
+//! The thread that writes.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use boathouse_core::ids::{RunId, Seq, ThreadId};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Outcome, Transactions};
@@ -207,18 +208,22 @@ impl Write {
     }
 }
 
-/// The way to the task that writes. Dropping it aborts the task.
+/// The way to the thread that writes. Dropping it ends the thread, whatever is queued.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Write>,
-    tasks: TaskTracker,
-    task: AbortHandle,
+    running: TaskTracker,
+    _dropped: DropGuard,
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, connection: SqliteConnection, recent: Option<Arc<Recent>>) -> Writer {
+    /// The thread is none of the runtime's: between two transactions it would wait there behind all that runs do.
+    pub(super) fn start(
+        path: PathBuf,
+        connection: SqliteConnection,
+        recent: Option<Arc<Recent>>,
+    ) -> std::io::Result<Writer> {
         let (queue, queued) = mpsc::channel(QUEUE);
-        let tasks = TaskTracker::new();
         let work = Work {
             path,
             connection: Some(connection),
@@ -226,9 +231,14 @@ impl Writer {
             transactions: Transactions::new(),
             closing: false,
         };
-        let task = tasks.spawn(work.run(queued)).abort_handle();
-        tasks.close();
-        Writer { queue, tasks, task }
+        let (running, dropped, runtime) = (TaskTracker::new(), CancellationToken::new(), Handle::current());
+        let (runs, until) = (running.token(), dropped.clone());
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            runtime.block_on(until.run_until_cancelled(work.run(queued)));
+            drop(runs);
+        })?;
+        running.close();
+        Ok(Writer { queue, running, _dropped: dropped.drop_guard() })
     }
 
     /// Queues a write; waits while the queue is full. Once queued it is written even if the caller goes away.
@@ -238,15 +248,9 @@ impl Writer {
 
     /// Waits until what is queued has been written and the file is closed. May be called again.
     pub(super) async fn close(&self) {
-        // Fails if the task has ended already.
+        // Fails if the thread has ended already.
         let _ = self.queue.send(Write::Close).await;
-        self.tasks.wait().await;
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.task.abort();
+        self.running.wait().await;
     }
 }
 
