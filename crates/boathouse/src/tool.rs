@@ -21,6 +21,7 @@ mod builtin;
 pub mod call;
 pub mod command;
 pub mod function;
+pub mod http;
 mod process;
 pub mod registry;
 

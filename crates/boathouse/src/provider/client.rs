@@ -83,6 +83,12 @@ struct Connection {
 
 type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
+/// A connection that stands, before anything is sent on it.
+pub(crate) struct Opened<'a> {
+    client: &'a Client,
+    connection: Connection,
+}
+
 /// An answer under way. Dropping it closes its connection.
 pub(crate) struct Exchange<'a> {
     client: &'a Client,
@@ -117,14 +123,13 @@ impl Client {
                 Err(Failed::Sent(error)) => return Err(error),
             };
         }
-        let connection = self.connect().await?;
-        self.exchange(connection, request).await.map_err(|failed| match failed {
-            Failed::Sent(error) => error,
-            Failed::Unsent(_) => {
-                let what = format!("{} closed the connection before the request was sent", self.origin);
-                ProviderError::new(CallErrorKind::Connect, what)
-            }
-        })
+        self.open().await?.send(request).await
+    }
+
+    /// Opens a connection for one request: as long as this lasts, and if it fails, nothing was sent. Errors are of kind
+    /// `connect`.
+    pub(crate) async fn open(&self) -> Result<Opened<'_>, ProviderError> {
+        Ok(Opened { client: self, connection: self.connect().await? })
     }
 
     /// Closes connections that have been unused for too long.
@@ -238,6 +243,23 @@ enum Failed {
     Unsent(Box<Request<Full<Bytes>>>),
     /// Something of it may have been.
     Sent(ProviderError),
+}
+
+impl<'a> Opened<'a> {
+    /// As [`Client::send`]; an error of kind `connect` means that nothing was sent.
+    pub(crate) async fn send(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<()>, Exchange<'a>), ProviderError> {
+        let origin = &self.client.origin;
+        self.client.exchange(self.connection, request).await.map_err(|failed| match failed {
+            Failed::Sent(error) => error,
+            Failed::Unsent(_) => {
+                let what = format!("{origin} closed the connection before the request was sent");
+                ProviderError::new(CallErrorKind::Connect, what)
+            }
+        })
+    }
 }
 
 impl Exchange<'_> {

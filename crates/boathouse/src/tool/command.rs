@@ -3,7 +3,6 @@
 //! What a model gives fills placeholders and nothing else: the program and the number of its arguments are the
 //! crew's, a value stays one piece, and a value cannot become an option of the program (see `Template::fill`).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +14,7 @@ use boathouse_core::crew::{CommandLine, CommandSpec, ToolSpec};
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::arguments::{argument, as_text};
 use super::{Stop, Tool, ToolCx, ToolError, process};
 
 /// Environment variables that every command gets, where they are set.
@@ -224,8 +224,8 @@ impl Template {
             for piece in element {
                 match piece {
                     Piece::Text(fixed) => text.push_str(fixed),
-                    Piece::Argument(name) => match value_of(name, arguments, properties) {
-                        Some(value) => text.push_str(&value),
+                    Piece::Argument(name) => match argument(name, arguments, properties) {
+                        Some(value) => text.push_str(&as_text(value)),
                         None => continue 'elements,
                     },
                 }
@@ -245,15 +245,6 @@ impl Template {
             filled.push(text);
         }
         Ok(filled)
-    }
-}
-
-fn value_of<'v>(name: &str, arguments: &'v Value, properties: Option<&'v Value>) -> Option<Cow<'v, str>> {
-    let default = || properties?.get(name)?.get("default");
-    match arguments.get(name).filter(|value| !value.is_null()).or_else(default)? {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        other => Some(Cow::Owned(other.to_string())),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::builtin;
 use super::command::CommandTool;
+use super::http::HttpTool;
 use super::{Stop, Tool, ToolCx, ToolError};
 
 /// Registered tools. Cheap to clone; what was handed out never changes.
@@ -126,20 +127,31 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
                 Arc::new(Checked::new(def.spec.clone(), registered.tool.clone()))
             })
         }
-        ToolKind::Command(command) => Some(match CommandTool::new(def.spec.clone(), command) {
-            Ok(tool) => Arc::new(Checked::new(def.spec.clone(), Arc::new(tool))),
+        ToolKind::Command(_) | ToolKind::Http(_) => Some(match defined(def) {
+            Ok(tool) => Arc::new(Checked::new(def.spec.clone(), tool)),
             Err(problem) => refusing(def.spec.clone(), &problem),
         }),
     }
 }
 
+/// A tool that a crew defines. The error says what is wrong with the definition.
+fn defined(def: &ToolDef) -> Result<Arc<dyn Tool>, String> {
+    Ok(match &def.kind {
+        ToolKind::Registered => return Err("it is not registered".to_owned()),
+        ToolKind::Command(command) => Arc::new(CommandTool::new(def.spec.clone(), command)?),
+        ToolKind::Http(http) => Arc::new(HttpTool::new(def.spec.clone(), http)?),
+    })
+}
+
 /// Why a tool that a crew defines would refuse every call; `None` if it would not, or is registered.
 pub(crate) fn fault(def: &ToolDef) -> Option<String> {
-    let ToolKind::Command(command) = &def.kind else { return None };
+    if def.kind == ToolKind::Registered {
+        return None;
+    }
     let schema = || {
         Arguments::compile(&def.spec.parameters).map_err(|problem| format!("its schema is broken: {problem}"))
     };
-    CommandTool::new(def.spec.clone(), command).map(drop).and_then(|()| schema().map(drop)).err()
+    defined(def).and_then(|_| schema().map(drop)).err()
 }
 
 fn refusing(spec: Arc<ToolSpec>, problem: &str) -> Arc<dyn Tool> {

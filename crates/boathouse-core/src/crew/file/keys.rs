@@ -8,10 +8,10 @@ mod agent;
 mod tool;
 
 pub use agent::{AGENT, COST_LIMITS, ERROR_LIMITS, LOGGING, MEMORY_LIMITS, MODEL, PARAMETERS};
-pub use tool::{COMMAND, TOOL};
+pub use tool::{COMMAND, HTTP, TOOL};
 
 /// All tables, in the order in which a newcomer reads them.
-pub static ALL: [&Table; 17] = [
+pub static ALL: [&Table; 18] = [
     &CREW,
     &AGENT,
     &MODEL,
@@ -24,6 +24,7 @@ pub static ALL: [&Table; 17] = [
     &AGGREGATE,
     &TOOL,
     &COMMAND,
+    &HTTP,
     &SETTINGS,
     &COST_LIMITS,
     &MEMORY_LIMITS,
@@ -113,7 +114,7 @@ pub static CREW: Table = Table {
         .or("signal"),
         acts("vars", Kind::Entries(&Kind::TextOrNull), "placeholders of prompts, which a run may fill in")
             .takes("map of name to text or null"),
-        acts("tools", Kind::Entries(&Kind::Map(&TOOL)), "commands that agents may call")
+        acts("tools", Kind::Entries(&Kind::Map(&TOOL)), "commands and requests that agents may call")
             .takes("map of name to tool"),
         acts("settings", Kind::Map(&SETTINGS), "limits and timeouts"),
         acts("routing", Kind::Map(&ROUTING), "where agents lead"),
