@@ -19,6 +19,7 @@ pub mod check;
 pub mod file;
 pub mod graph;
 pub mod http;
+pub mod mcp;
 pub mod problem;
 pub mod yaml;
 
@@ -297,6 +298,8 @@ pub enum ToolKind {
     Command(Arc<CommandSpec>),
     /// By sending an HTTP request.
     Http(Arc<http::HttpSpec>),
+    /// By an MCP server.
+    Mcp(Arc<mcp::McpSpec>),
 }
 
 /// A subprocess tool. Argument lists only: no shell ever reads them.

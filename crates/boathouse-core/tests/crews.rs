@@ -15,6 +15,7 @@ use boathouse_core::crew::{
     ToolKind, ToolSpec,
     graph::{self, Graph},
     http::{HeaderPiece, Method},
+    mcp::McpReach,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -226,6 +227,22 @@ fn http_tools_are_whole() {
     assert_eq!(authorization.value, [HeaderPiece::Text("Bearer ".to_owned()), token]);
     assert_eq!(create.body, Some(json!({"title": "{title}", "from": "crew {{title}}", "lines": "{lines}"})));
     assert_eq!((crew.tools[1].spec.effect, crew.tools[2].spec.effect), (Effect::Idempotent, Effect::Once));
+}
+
+#[test]
+fn mcp_tools_are_whole() {
+    let crew = good("mcp-tools");
+    let mcp = |at: usize| match &crew.tools[at].kind {
+        ToolKind::Mcp(mcp) => mcp,
+        other => panic!("{other:?}"),
+    };
+    let named: Vec<_> = [0, 1].map(|at| (mcp(at).server.name.as_str(), mcp(at).tool.as_str())).to_vec();
+    assert_eq!(named, [("notes", "read_note"), ("tickets", "create_ticket")]);
+    let McpReach::Program { argv, env } = &mcp(0).server.reach else { panic!("{:?}", mcp(0)) };
+    assert_eq!(argv[2..], ["@example/notes", "--root", "{notes}"], "nothing is filled in");
+    assert_eq!(env, &["NOTES_TOKEN"]);
+    let McpReach::Http { address, headers } = &mcp(1).server.reach else { panic!("{:?}", mcp(1)) };
+    assert_eq!((address.origin.as_str(), headers.len()), ("https://tickets.example", 1));
 }
 
 #[test]

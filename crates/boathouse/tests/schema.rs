@@ -151,6 +151,8 @@ fn place(
         "tool" => ("{agents: [x], tools: {T: {HERE}}}", &[]),
         "command" => ("{agents: [x], tools: {T: {command: {HERE}}}}", &[]),
         "http" => ("{agents: [x], tools: {T: {http: {HERE}}}}", &[("url", "x")]),
+        "mcp" => ("{agents: [x], tools: {T: {mcp: {HERE}}}}", &[("server", "x")]),
+        "mcp_server" => ("{agents: [x], mcp_servers: {s: {HERE}}}", &[]),
         "settings" => ("{agents: [x], settings: {HERE}}", &[]),
         "cost_limits" => ("{id: x, cost_limits: {HERE}}", &[]),
         "memory_limits" => ("{id: x, memory_limits: {HERE}}", &[]),

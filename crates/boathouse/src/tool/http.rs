@@ -21,7 +21,8 @@ use super::{Stop, Tool, ToolCx, ToolError};
 
 mod request;
 
-use request::{Prepared, Secrets};
+use request::Prepared;
+pub(super) use request::{Secrets, headers, target};
 
 /// The time of an attempt bounds all pauses: this is beyond the longest that can be asked for.
 const NO_LIMIT: Duration = Duration::from_secs(31 * 86_400);

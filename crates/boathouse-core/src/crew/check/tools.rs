@@ -17,7 +17,10 @@ use super::Check;
 mod approval;
 mod command;
 mod http;
+mod mcp;
 mod places;
+
+use mcp::Servers;
 
 /// Names under which crews written for the Go system expect a tool that runs what a model writes, ends processes of
 /// its choice, or removes programs.
@@ -35,7 +38,8 @@ const REFUSED: [&str; 11] = [
     "Bash",
 ];
 
-const WRITE_A_KIND: &str = "write `command: {argv: [...]}` or `http: {url: ...}`";
+const WRITE_A_KIND: &str =
+    "write `command: {argv: [...]}`, `http: {url: ...}`, or `mcp: {server: ..., tool: ...}`";
 
 /// The tools that a crew defines, and those that its agents have taken.
 pub(super) struct Shelf<'a> {
@@ -129,21 +133,27 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The tools under `tools:` of `crew.yaml`.
+    /// The tools under `tools:` of `crew.yaml`, and the MCP servers that some are of.
     pub(super) fn defined_tools(
         &mut self,
         crew_file: View<'a>,
     ) -> BTreeMap<&'a str, (Option<ToolDef>, At<'a>)> {
         let mut defined = BTreeMap::new();
-        let Some(view) = crew_file.map("tools") else { return defined };
-        for (name, node) in view.entries() {
-            let tool = self.defined_tool(name, View { file: crew_file.file, node });
+        let servers = self.mcp_servers(crew_file);
+        self.idle_servers(crew_file);
+        for (name, node) in crew_file.map("tools").iter().flat_map(View::entries) {
+            let tool = self.defined_tool(name, View { file: crew_file.file, node }, &servers);
             defined.insert(name.value, (tool, name.at));
         }
         defined
     }
 
-    fn defined_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<ToolDef> {
+    fn defined_tool(
+        &mut self,
+        name: Said<'a, &'a str>,
+        view: View<'a>,
+        servers: &Servers<'a>,
+    ) -> Option<ToolDef> {
         if !crate::crew::is_tool_name(name.value) {
             let message = format!("`{}` cannot be a tool's name", name.value);
             let hint =
@@ -163,15 +173,21 @@ impl<'a> Check<'a> {
             let hint = Some("write a `description`: what it does, and when it is worth calling".to_owned());
             self.problems.warn(name.at, Code::NoDescription, message, hint);
         }
-        let (kind, parameters) = match self.kind_of_tool(name, view)? {
+        let kind = self.kind_of_tool(name, view)?;
+        let (kind, parameters) = match kind {
             "command" => {
-                let (command, parameters) = self.command(view.map("command")?, view)?;
+                let (command, parameters) = self.command(view.map(kind)?, view)?;
                 (ToolKind::Command(Arc::new(command)), parameters)
             }
-            _ => {
+            "http" => {
                 let parameters = self.tool_parameters(view)?;
-                let http = self.http(view.map("http")?, view, &parameters)?;
+                let http = self.http(view.map(kind)?, view, &parameters)?;
                 (ToolKind::Http(Arc::new(http)), parameters)
+            }
+            _ => {
+                let mcp = self.mcp(view.map(kind)?, name, servers);
+                let parameters = self.tool_parameters(view)?;
+                (ToolKind::Mcp(Arc::new(mcp?)), parameters)
             }
         };
         let spec = self.tool_spec(name, view, description, parameters);
@@ -180,7 +196,7 @@ impl<'a> Check<'a> {
 
     /// The one key that says how the tool is run.
     fn kind_of_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<&'static str> {
-        const KINDS: [&str; 2] = ["command", "http"];
+        const KINDS: [&str; 3] = ["command", "http", "mcp"];
         let mut kinds = KINDS.into_iter().filter(|kind| view.key(kind).is_some());
         let Some(kind) = kinds.next() else {
             let message = format!("the tool `{}` does not say what it does", name.value);
@@ -194,12 +210,17 @@ impl<'a> Check<'a> {
             return None;
         }
         if kind != "command" {
-            for (key, at) in ["cwd", "env"].into_iter().filter_map(|key| Some((key, view.key(key)?))) {
-                let message = format!("`{key}` does nothing: the tool has no `command`");
-                self.problems.warn(at, Code::NoEffect, message, Some("remove it".to_owned()));
-            }
+            self.idle_keys(view, &["cwd", "env"], "command");
         }
         Some(kind)
+    }
+
+    /// Keys that do nothing without another one.
+    fn idle_keys(&mut self, view: View<'a>, keys: &[&str], without: &str) {
+        for (key, at) in keys.iter().filter_map(|key| Some((key, view.key(key)?))) {
+            let message = format!("`{key}` does nothing without `{without}`");
+            self.problems.warn(at, Code::NoEffect, message, Some("remove it".to_owned()));
+        }
     }
 
     fn tool_spec(

@@ -90,6 +90,8 @@ codes! {
     UnknownProvider = "unknown_provider",
     /// Neither the crew nor the program has such a tool.
     UnknownTool = "unknown_tool",
+    /// No MCP server has this name.
+    UnknownServer = "unknown_server",
     /// An agent is there twice.
     DuplicateAgent = "duplicate_agent",
     /// An agent's file is not part of the crew.

@@ -61,7 +61,10 @@ pub(super) fn prepare(
 
 /// Path and query. A value in the path is one segment or a part of one, whatever is in it; a pair of the query whose argument is
 /// missing is left out.
-fn target<'v>(address: &Address, value: &impl Fn(&str) -> Option<&'v Value>) -> Result<String, String> {
+pub(in crate::tool) fn target<'v>(
+    address: &Address,
+    value: &impl Fn(&str) -> Option<&'v Value>,
+) -> Result<String, String> {
     let mut target = String::new();
     for segment in &address.path {
         target.push('/');
@@ -149,7 +152,7 @@ fn fill<'v>(template: &Value, value: &impl Fn(&str) -> Option<&'v Value>) -> Opt
 }
 
 /// Headers with the values of their variables, and these values.
-fn headers(
+pub(in crate::tool) fn headers(
     headers: &[Header],
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(HeaderMap, Secrets), String> {
@@ -182,7 +185,7 @@ fn headers(
 
 /// Values of variables that went into headers. A server may repeat them; nobody is told.
 #[derive(Default)]
-pub(super) struct Secrets(Vec<(String, String)>);
+pub(in crate::tool) struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
     fn keep(&mut self, name: &str, value: String) {
@@ -192,12 +195,12 @@ impl Secrets {
     }
 
     /// Bytes of the longest.
-    pub(super) fn longest(&self) -> usize {
+    pub(in crate::tool) fn longest(&self) -> usize {
         self.0.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
     }
 
     /// A text in which the names of variables stand for their values.
-    pub(super) fn hide(&self, text: String) -> String {
+    pub(in crate::tool) fn hide(&self, text: String) -> String {
         self.0.iter().fold(text, |text, (name, value)| text.replace(value, &format!("[{name}]")))
     }
 }

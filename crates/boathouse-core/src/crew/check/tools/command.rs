@@ -159,7 +159,7 @@ impl<'a> Check<'a> {
         Some((CommandLine::Allow(allowed), schema))
     }
 
-    fn program(&mut self, program: Said<'a, &'a str>) {
+    pub(super) fn program(&mut self, program: Said<'a, &'a str>) {
         let fault = if program.value.is_empty() {
             "the program's name is empty"
         } else if !placeholders(program.value).is_empty() {

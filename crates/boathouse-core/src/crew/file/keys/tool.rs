@@ -22,10 +22,11 @@ pub static TOOL: Table = Table {
         )
         .takes("list of names"),
         acts("http", Kind::Map(&HTTP), "a request that is sent").takes("`{url: ..., ...}`"),
+        acts("mcp", Kind::Map(&MCP), "a tool of an MCP server").takes("`{server: ..., tool: ...}`"),
         acts(
             "parameters",
             Kind::Json,
-            "its arguments, each with a place in `argv` or `http`. A list under `allow` has one argument, `command`",
+            "its arguments, each with a place in `argv` or `http`; an MCP server gets them all. A list under `allow` has one argument, `command`",
         )
         .takes("JSON Schema with `type: object`")
         .or("none"),
@@ -62,7 +63,7 @@ pub static TOOL: Table = Table {
         ("method", "it belongs under `http:`"),
         ("headers", "it belongs under `http:`"),
         ("body", "it belongs under `http:`"),
-        ("mcp", "this version has no MCP tools yet"),
+        ("server", "write `mcp: {server: ..., tool: ...}`"),
         ("params", "the key is `parameters`"),
         ("needs_approval", "the key is `approval`"),
         ("confirm", "the key is `approval`"),
@@ -116,5 +117,49 @@ pub static HTTP: Table = Table {
         ("params", "write it into `url`: `https://host/path?key={name}`"),
         ("auth", "write `headers: {Authorization: \"Bearer {env.NAME}\"}`"),
         ("timeout", "the key is `timeout_seconds` of the tool"),
+    ],
+};
+
+/// `mcp:` of a tool.
+pub static MCP: Table = Table {
+    name: "mcp",
+    what: "`mcp`",
+    keys: &[
+        needs("server", Kind::Text, "whose tool it is").takes("name under `mcp_servers`"),
+        acts("tool", Kind::Text, "what the server calls it").or("the tool's name"),
+    ],
+    mistaken: &[
+        ("name", "the key is `tool`"),
+        ("command", "it belongs under `mcp_servers:`"),
+        ("url", "it belongs under `mcp_servers:`"),
+    ],
+};
+
+/// An MCP server.
+pub static MCP_SERVER: Table = Table {
+    name: "mcp_server",
+    what: "an MCP server",
+    keys: &[
+        acts(
+            "command",
+            TEXTS,
+            "the program and its arguments, if the server is started: no shell reads them, and it works in the crew's folder",
+        ),
+        acts("env", TEXTS, "environment variables that it gets beside `PATH`, `HOME`, `LANG` and `TZ`")
+            .takes("list of names"),
+        acts("url", Kind::Text, "where it is, if it is reached by HTTP (\"streamable HTTP\")"),
+        acts(
+            "headers",
+            Kind::Entries(&Kind::Text),
+            "what goes with each request. `{env.NAME}` stands for an environment variable",
+        )
+        .takes("map of name to text"),
+    ],
+    mistaken: &[
+        ("args", "the key is `command`: the program, then its arguments"),
+        ("argv", "the key is `command`"),
+        ("cwd", "a server works in the crew's folder"),
+        ("transport", "`command` starts a server, `url` reaches one by HTTP"),
+        ("type", "`command` starts a server, `url` reaches one by HTTP"),
     ],
 };
