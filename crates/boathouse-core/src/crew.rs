@@ -18,6 +18,8 @@ pub mod argv;
 pub mod check;
 pub mod file;
 pub mod graph;
+pub mod http;
+pub mod mcp;
 pub mod problem;
 pub mod yaml;
 
@@ -288,12 +290,16 @@ pub struct ToolDef {
 }
 
 /// How a tool is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ToolKind {
     /// By whatever the program registered under its name: a built-in or a Rust function.
     Registered,
     /// By starting a program.
     Command(Arc<CommandSpec>),
+    /// By sending an HTTP request.
+    Http(Arc<http::HttpSpec>),
+    /// By an MCP server.
+    Mcp(Arc<mcp::McpSpec>),
 }
 
 /// A subprocess tool. Argument lists only: no shell ever reads them.

@@ -14,6 +14,8 @@ use boathouse_core::crew::{
     Aggregate, CommandLine, Crew, Effect, Join, OnError, OnUnknown, Route, Settings, Source, ToolCallStyle,
     ToolKind, ToolSpec,
     graph::{self, Graph},
+    http::{HeaderPiece, Method},
+    mcp::McpReach,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -202,6 +204,45 @@ fn command_tools_are_whole() {
     let deploy = &crew.tools[2].spec;
     assert_eq!((deploy.effect, deploy.on_unknown), (Effect::Once, OnUnknown::AssumeDone));
     assert_eq!(crew.tools[3].kind, ToolKind::Registered);
+}
+
+#[test]
+fn http_tools_are_whole() {
+    let crew = good("http-tools");
+    let http: Vec<_> = crew
+        .tools
+        .iter()
+        .map(|tool| match &tool.kind {
+            ToolKind::Http(http) => http,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let [find, create, close] = &http[..] else { panic!("three tools") };
+    assert_eq!((find.method, create.method, close.method), (Method::Get, Method::Post, Method::Delete));
+    assert!(http.iter().all(|http| http.address.origin == "https://tickets.example:8443"));
+    assert_eq!(find.address.arguments().collect::<Vec<_>>(), ["project", "text", "limit"]);
+    assert_eq!((&find.body, find.headers.len()), (&None, 0));
+    let authorization = create.headers.iter().find(|header| header.name == "Authorization").unwrap();
+    let token = HeaderPiece::Variable("TICKETS_TOKEN".to_owned());
+    assert_eq!(authorization.value, [HeaderPiece::Text("Bearer ".to_owned()), token]);
+    assert_eq!(create.body, Some(json!({"title": "{title}", "from": "crew {{title}}", "lines": "{lines}"})));
+    assert_eq!((crew.tools[1].spec.effect, crew.tools[2].spec.effect), (Effect::Idempotent, Effect::Once));
+}
+
+#[test]
+fn mcp_tools_are_whole() {
+    let crew = good("mcp-tools");
+    let mcp = |at: usize| match &crew.tools[at].kind {
+        ToolKind::Mcp(mcp) => mcp,
+        other => panic!("{other:?}"),
+    };
+    let named: Vec<_> = [0, 1].map(|at| (mcp(at).server.name.as_str(), mcp(at).tool.as_str())).to_vec();
+    assert_eq!(named, [("notes", "read_note"), ("tickets", "create_ticket")]);
+    let McpReach::Program { argv, env } = &mcp(0).server.reach else { panic!("{:?}", mcp(0)) };
+    assert_eq!(argv[2..], ["@example/notes", "--root", "{notes}"], "nothing is filled in");
+    assert_eq!(env, &["NOTES_TOKEN"]);
+    let McpReach::Http { address, headers } = &mcp(1).server.reach else { panic!("{:?}", mcp(1)) };
+    assert_eq!((address.origin.as_str(), headers.len()), ("https://tickets.example", 1));
 }
 
 #[test]

@@ -312,6 +312,7 @@ impl Engine {
         shared.keepers_end.cancel();
         shared.keepers.close();
         shared.keepers.wait().await;
+        shared.tools.close().await;
         shared.journal.close().await;
     }
 }

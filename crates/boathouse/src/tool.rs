@@ -21,7 +21,10 @@ mod builtin;
 pub mod call;
 pub mod command;
 pub mod function;
+pub mod http;
+pub mod mcp;
 mod process;
+mod program;
 pub mod registry;
 
 pub use call::{CallLimits, ToolEnd, abandoned_count, call};

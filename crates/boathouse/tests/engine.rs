@@ -23,6 +23,8 @@ mod forks;
 mod isolation;
 #[path = "engine/journal_failures.rs"]
 mod journal_failures;
+#[path = "engine/keys.rs"]
+mod keys;
 #[path = "engine/runs.rs"]
 mod runs;
 #[path = "engine/threads.rs"]

@@ -358,7 +358,7 @@ impl<'a> Check<'a> {
 }
 
 /// Whether a text is letters, digits and `_`, not beginning with a digit.
-fn is_identifier(text: &str) -> bool {
+pub(super) fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
@@ -18,6 +18,8 @@ pub(crate) fn start(default: &str) -> Result<(), Failure> {
         Failure::usage(format!("BOATHOUSE_LOG=`{wanted}` is not a log filter: {error}"))
             .hint("write a level such as `info`, or `boathouse=debug,warn`")
     })?;
+    // What it has to say of MCP servers is told by us; its own lines quote messages.
+    let filter = if wanted.contains("rmcp") { filter } else { filter.with_target("rmcp", LevelFilter::OFF) };
     let log = fmt::layer().with_writer(std::io::stderr);
     let format = std::env::var("BOATHOUSE_LOG_FORMAT").unwrap_or_default();
     match format.as_str() {

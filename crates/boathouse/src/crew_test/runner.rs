@@ -74,7 +74,7 @@ fn under(text: &str) -> String {
 }
 
 impl Runner {
-    /// Tests whose agents call these tools, beside the command tools of their crews.
+    /// Tests whose agents call these tools, beside the tools that their crews define.
     pub fn new(tools: Tools) -> Runner {
         Runner { tools, stop: CancellationToken::new() }
     }

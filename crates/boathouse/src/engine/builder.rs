@@ -70,7 +70,7 @@ impl EngineBuilder {
         self
     }
 
-    /// What agents can call, beside the command tools of their crews.
+    /// What agents can call, beside the tools that their crews define.
     pub fn tools(mut self, tools: Tools) -> EngineBuilder {
         self.tools = tools;
         self
@@ -137,7 +137,7 @@ impl EngineBuilder {
         let shared = Shared::new(
             journal,
             self.providers,
-            self.tools,
+            self.tools.apart(),
             self.cancel_grace,
             self.disconnect_grace,
             (self.max_active_runs, self.max_queued_runs),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use boathouse_core::run::event::CallErrorKind;
 use bytes::Bytes;
+use futures_util::stream::{self, Stream as ChunkStream};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -83,6 +84,12 @@ struct Connection {
 
 type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
+/// A connection that stands, before anything is sent on it.
+pub(crate) struct Opened<'a> {
+    client: &'a Client,
+    connection: Connection,
+}
+
 /// An answer under way. Dropping it closes its connection.
 pub(crate) struct Exchange<'a> {
     client: &'a Client,
@@ -117,14 +124,13 @@ impl Client {
                 Err(Failed::Sent(error)) => return Err(error),
             };
         }
-        let connection = self.connect().await?;
-        self.exchange(connection, request).await.map_err(|failed| match failed {
-            Failed::Sent(error) => error,
-            Failed::Unsent(_) => {
-                let what = format!("{} closed the connection before the request was sent", self.origin);
-                ProviderError::new(CallErrorKind::Connect, what)
-            }
-        })
+        self.open().await?.send(request).await
+    }
+
+    /// Opens a connection for one request: as long as this lasts, and if it fails, nothing was sent. Errors are of kind
+    /// `connect`.
+    pub(crate) async fn open(&self) -> Result<Opened<'_>, ProviderError> {
+        Ok(Opened { client: self, connection: self.connect().await? })
     }
 
     /// Closes connections that have been unused for too long.
@@ -187,7 +193,7 @@ impl Client {
             }
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Err(Failed::Unsent(Box::new(request))),
-                None => Err(Failed::Sent(self.broken(error.error()))),
+                None => Err(Failed::Sent(broken(&self.origin, error.error()))),
             },
         }
     }
@@ -222,14 +228,18 @@ impl Client {
         let what = format!("{} sent nothing for {:?}", self.origin, self.timeouts.idle);
         ProviderError::new(CallErrorKind::Timeout, what)
     }
+}
 
-    fn broken(&self, error: &hyper::Error) -> ProviderError {
-        let kind = match error.is_parse() || error.is_parse_too_large() {
-            true => CallErrorKind::Protocol,
-            false => CallErrorKind::Truncated,
-        };
-        ProviderError::new(kind, format!("the connection to {} broke: {}", self.origin, chain(error)))
-    }
+fn broken(origin: &Origin, error: &hyper::Error) -> ProviderError {
+    let kind = match error.is_parse() || error.is_parse_too_large() {
+        true => CallErrorKind::Protocol,
+        false => CallErrorKind::Truncated,
+    };
+    ProviderError::new(kind, format!("the connection to {origin} broke: {}", chain(error)))
+}
+
+fn closed_early(origin: &Origin) -> ProviderError {
+    ProviderError::new(CallErrorKind::Truncated, format!("{origin} closed the connection early"))
 }
 
 /// A request that got no answer.
@@ -238,6 +248,23 @@ enum Failed {
     Unsent(Box<Request<Full<Bytes>>>),
     /// Something of it may have been.
     Sent(ProviderError),
+}
+
+impl<'a> Opened<'a> {
+    /// As [`Client::send`]; an error of kind `connect` means that nothing was sent.
+    pub(crate) async fn send(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<()>, Exchange<'a>), ProviderError> {
+        let origin = &self.client.origin;
+        self.client.exchange(self.connection, request).await.map_err(|failed| match failed {
+            Failed::Sent(error) => error,
+            Failed::Unsent(_) => {
+                let what = format!("{origin} closed the connection before the request was sent");
+                ProviderError::new(CallErrorKind::Connect, what)
+            }
+        })
+    }
 }
 
 impl Exchange<'_> {
@@ -266,7 +293,9 @@ impl Exchange<'_> {
                             return Poll::Ready(Ok(true));
                         }
                     }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.client.broken(&error))),
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(broken(&self.client.origin, &error)));
+                    }
                     Poll::Ready(None) => {
                         self.over = true;
                         return Poll::Ready(Ok(false));
@@ -282,8 +311,7 @@ impl Exchange<'_> {
                             return Poll::Ready(Ok(true));
                         }
                         if self.connection.driver.is_none() {
-                            let what = format!("{} closed the connection early", self.client.origin);
-                            return Poll::Ready(Err(ProviderError::new(CallErrorKind::Truncated, what)));
+                            return Poll::Ready(Err(closed_early(&self.client.origin)));
                         }
                         return self.idle.poll_expired(cx).map(|()| Err(self.client.silent()));
                     }
@@ -291,6 +319,37 @@ impl Exchange<'_> {
             }
         })
         .await
+    }
+
+    /// The rest of the body, apart from the client, without a limit to its pauses. Dropping it closes the connection.
+    pub(crate) fn into_chunks(
+        self,
+    ) -> impl ChunkStream<Item = Result<Bytes, ProviderError>> + Send + 'static {
+        let origin = self.client.origin.clone();
+        let Exchange { mut connection, mut body, .. } = self;
+        stream::poll_fn(move |cx| {
+            let mut driven = false;
+            loop {
+                match Pin::new(&mut body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        driven = false;
+                        if let Ok(chunk) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(chunk)));
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(broken(&origin, &error)))),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending if !driven => {
+                        driven = true;
+                        connection.drive(cx);
+                    }
+                    Poll::Pending if connection.driver.is_none() => {
+                        return Poll::Ready(Some(Err(closed_early(&origin))));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
     }
 
     /// Ends the exchange. Its connection is kept for the next request; of the body nothing more is wanted.

@@ -1,5 +1,6 @@
 //! The arguments of a call against the tool's JSON Schema, and what to tell a model that got them wrong.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use jsonschema::{PatternOptions, Validator};
@@ -11,6 +12,24 @@ use super::call::cut;
 const LISTED: usize = 10;
 /// Bytes of one violation's text: it quotes the argument, which may be long.
 const VIOLATION_BYTES: usize = 300;
+
+/// The argument of this name, else the `default` of its schema. Null is as good as none.
+pub(crate) fn argument<'v>(
+    name: &str,
+    arguments: &'v Value,
+    properties: Option<&'v Value>,
+) -> Option<&'v Value> {
+    let default = || properties?.get(name)?.get("default");
+    arguments.get(name).filter(|value| !value.is_null()).or_else(default).filter(|value| !value.is_null())
+}
+
+/// A value where only text can stand: a text as it is, anything else as JSON.
+pub(crate) fn as_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
 
 /// A compiled schema.
 #[derive(Debug)]

@@ -168,7 +168,7 @@ fn in_words(time: Duration, how: CallEnd) -> String {
         CallEnd::Terminated => format!("{time}; its processes were terminated"),
         CallEnd::Killed => format!("{time}; its processes were killed"),
         CallEnd::Abandoned => format!("{time}; it did not stop when told to"),
-        CallEnd::Disconnected => format!("{time}; its connection was closed"),
+        CallEnd::Disconnected => format!("{time}; the server may still be at work on it"),
         CallEnd::Finished | CallEnd::Dropped | CallEnd::Unknown | CallEnd::Lost => time,
     }
 }

@@ -3,7 +3,6 @@
 //! What a model gives fills placeholders and nothing else: the program and the number of its arguments are the
 //! crew's, a value stays one piece, and a value cannot become an option of the program (see `Template::fill`).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,12 +12,10 @@ use async_trait::async_trait;
 use boathouse_core::crew::argv::{Piece, pieces};
 use boathouse_core::crew::{CommandLine, CommandSpec, ToolSpec};
 use serde_json::Value;
-use tokio::process::Command;
 
-use super::{Stop, Tool, ToolCx, ToolError, process};
+use super::arguments::{argument, as_text};
+use super::{Stop, Tool, ToolCx, ToolError, process, program};
 
-/// Environment variables that every command gets, where they are set.
-const HANDED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// Holds [`ToolCx::idempotency_key`] for the program.
 const KEY_VARIABLE: &str = "BOATHOUSE_IDEMPOTENCY_KEY";
 /// The argument that names an entry of an allow-list.
@@ -121,14 +118,11 @@ impl Tool for CommandTool {
         let template = self.template(arguments)?;
         let defaults = self.spec.parameters.get("properties");
         let filled = template.fill(arguments, defaults).map_err(ToolError::Refused)?;
-        let mut command = Command::new(locate(&template.program, cx)?);
-        command.arg0(&template.program).args(filled).env_clear();
+        let mut command = program::command(&template.program, &self.env, cx.crew_dir.as_deref())?;
+        command.args(filled);
         if let Some(directory) = self.working_directory(cx).await? {
             command.current_dir(directory);
         }
-        let names = HANDED_ON.into_iter().chain(self.env.iter().map(String::as_str));
-        command.env("PATH", process::DEFAULT_PATH);
-        command.envs(names.filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env(KEY_VARIABLE, &cx.idempotency_key);
         let ended = process::run(command, self.spec.max_output_bytes, cx).await?;
         told(&template.program, ended)
@@ -136,26 +130,6 @@ impl Tool for CommandTool {
 
     fn stop(&self) -> Stop {
         Stop::Cooperate
-    }
-}
-
-/// A program written as a path is found from the crew's folder; a bare name is looked for in `PATH`.
-///
-/// It is looked for here: whoever sets `PATH` for a program and leaves the looking to the child has this process copied
-/// with all its memory for each call (`fork`), instead of a child that borrows it until it starts (`posix_spawn`).
-fn locate(program: &str, cx: &ToolCx) -> Result<PathBuf, ToolError> {
-    match &cx.crew_dir {
-        Some(dir) if program.contains('/') => {
-            let path = dir.join(program);
-            Ok(std::path::absolute(&path).unwrap_or(path))
-        }
-        // Not from wherever this process was started: there may be another program.
-        None if program.contains('/') && !program.starts_with('/') => {
-            Err(ToolError::Refused(format!("`{program}` is in the crew's folder, but the crew has none")))
-        }
-        Some(_) | None if program.contains('/') => Ok(PathBuf::from(program)),
-        // Whatever is wrong with it is told when it is started.
-        Some(_) | None => Ok(process::find_program(program).unwrap_or_else(|| PathBuf::from(program))),
     }
 }
 
@@ -224,8 +198,8 @@ impl Template {
             for piece in element {
                 match piece {
                     Piece::Text(fixed) => text.push_str(fixed),
-                    Piece::Argument(name) => match value_of(name, arguments, properties) {
-                        Some(value) => text.push_str(&value),
+                    Piece::Argument(name) => match argument(name, arguments, properties) {
+                        Some(value) => text.push_str(&as_text(value)),
                         None => continue 'elements,
                     },
                 }
@@ -245,15 +219,6 @@ impl Template {
             filled.push(text);
         }
         Ok(filled)
-    }
-}
-
-fn value_of<'v>(name: &str, arguments: &'v Value, properties: Option<&'v Value>) -> Option<Cow<'v, str>> {
-    let default = || properties?.get(name)?.get("default");
-    match arguments.get(name).filter(|value| !value.is_null()).or_else(default)? {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        other => Some(Cow::Owned(other.to_string())),
     }
 }
 

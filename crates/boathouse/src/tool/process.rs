@@ -15,7 +15,7 @@ use std::time::Duration;
 use boathouse_core::run::event::CallEnd;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::{ToolCx, ToolError};
@@ -54,11 +54,8 @@ pub(crate) struct Ended {
 /// [`ToolError::Refused`]. Dropping the future kills the group at once.
 pub(crate) async fn run(mut command: Command, max_bytes: usize, cx: &ToolCx) -> Result<Ended, ToolError> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| cannot_start(&program, &error))?;
-    // Its id is known until it has been waited for.
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    command.stdin(Stdio::null());
+    let (mut child, mut group) = start(command)?;
     let mut stdout = Kept::new(child.stdout.take(), max_bytes);
     let mut stderr = Kept::new(child.stderr.take(), max_bytes);
 
@@ -97,6 +94,17 @@ pub(crate) async fn run(mut command: Command, max_bytes: usize, cx: &ToolCx) -> 
     Err(ToolError::Stopped(end))
 }
 
+/// Starts a program that leads a group of its own, with pipes for its outputs. What cannot be started is
+/// [`ToolError::Refused`].
+pub(super) fn start(mut command: Command) -> Result<(Child, Group), ToolError> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let child = command.spawn().map_err(|error| cannot_start(&program, &error))?;
+    // Its id is known until it has been waited for.
+    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    Ok((child, group))
+}
+
 fn cannot_start(program: &str, error: &std::io::Error) -> ToolError {
     let why = match error.kind() {
         ErrorKind::NotFound => "no such program or working directory on this machine".to_owned(),
@@ -107,18 +115,18 @@ fn cannot_start(program: &str, error: &std::io::Error) -> ToolError {
 }
 
 /// A process group; killed when dropped, unless it was forgotten.
-struct Group(Option<Pid>);
+pub(super) struct Group(Option<Pid>);
 
 impl Group {
     /// Errors are no news: the group is gone, or holds only processes of other users.
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, signal);
         }
     }
 
     /// Waits until no process of the group runs. To be called when its leader has been waited for.
-    async fn gone(&self) {
+    pub(super) async fn gone(&self) {
         let Some(group) = self.0 else { return };
         let mut pause = LOOK;
         loop {
@@ -132,7 +140,7 @@ impl Group {
         }
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.0 = None;
     }
 }
@@ -169,7 +177,7 @@ fn only_zombies(group: Pid) -> bool {
 }
 
 /// The beginning of what a pipe gave.
-struct Kept<R> {
+pub(super) struct Kept<R> {
     pipe: Option<R>,
     bytes: Vec<u8>,
     max: usize,
@@ -177,12 +185,12 @@ struct Kept<R> {
 }
 
 impl<R: AsyncRead + Unpin> Kept<R> {
-    fn new(pipe: Option<R>, max: usize) -> Kept<R> {
+    pub(super) fn new(pipe: Option<R>, max: usize) -> Kept<R> {
         Kept { pipe, bytes: Vec::new(), max, more: false }
     }
 
     /// Reads on to the end of the pipe. Dropping the future loses nothing; it may be called again.
-    async fn read_to_end(&mut self) {
+    pub(super) async fn read_to_end(&mut self) {
         let mut chunk = [0; 8192];
         while let Some(pipe) = &mut self.pipe {
             match pipe.read(&mut chunk).await {
@@ -199,7 +207,7 @@ impl<R: AsyncRead + Unpin> Kept<R> {
     }
 
     /// As text: what is not UTF-8, and zero bytes, become U+FFFD. Where something is missing, a mark says so.
-    fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         let mut text = String::from_utf8_lossy(&self.bytes).replace('\0', "\u{FFFD}");
         if self.more {
             text.truncate(text.trim_end_matches('\u{FFFD}').len());

@@ -10,12 +10,16 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::builtin;
 use super::command::CommandTool;
+use super::http::HttpTool;
+use super::mcp::{McpTool, Servers};
 use super::{Stop, Tool, ToolCx, ToolError};
 
 /// Registered tools. Cheap to clone; what was handed out never changes.
 #[derive(Clone, Default)]
 pub struct Tools {
     by_name: Arc<BTreeMap<String, Arc<Checked>>>,
+    /// The MCP servers that tools of crews are of.
+    servers: Servers,
 }
 
 /// A tool that was not registered.
@@ -52,7 +56,7 @@ impl Tools {
             let spec = tool.spec().clone();
             (spec.name.clone(), Arc::new(Checked::new(spec, Arc::new(tool))))
         });
-        Tools { by_name: Arc::new(by_name.collect()) }
+        Tools { by_name: Arc::new(by_name.collect()), servers: Servers::default() }
     }
 
     /// These tools and one more. Its schema is compiled here, once.
@@ -84,6 +88,17 @@ impl Tools {
             Arc::make_mut(&mut self.by_name).remove(name);
         }
         self
+    }
+
+    /// The same tools, with connections to MCP servers of their own: whoever closes these closes nobody else's.
+    pub(crate) fn apart(self) -> Tools {
+        Tools { servers: Servers::default(), ..self }
+    }
+
+    /// Ends the MCP servers that were started for tools of crews, and the connections to others. An engine closes its own when
+    /// it shuts down. Nothing is started after this.
+    pub async fn close(&self) {
+        self.servers.close().await;
     }
 
     /// What crews may refer to, by name.
@@ -126,20 +141,32 @@ pub fn tool_for(tools: &Tools, def: &ToolDef) -> Option<Arc<dyn Tool>> {
                 Arc::new(Checked::new(def.spec.clone(), registered.tool.clone()))
             })
         }
-        ToolKind::Command(command) => Some(match CommandTool::new(def.spec.clone(), command) {
-            Ok(tool) => Arc::new(Checked::new(def.spec.clone(), Arc::new(tool))),
+        ToolKind::Command(_) | ToolKind::Http(_) | ToolKind::Mcp(_) => Some(match defined(tools, def) {
+            Ok(tool) => Arc::new(Checked::new(def.spec.clone(), tool)),
             Err(problem) => refusing(def.spec.clone(), &problem),
         }),
     }
 }
 
+/// A tool that a crew defines. The error says what is wrong with the definition.
+fn defined(tools: &Tools, def: &ToolDef) -> Result<Arc<dyn Tool>, String> {
+    Ok(match &def.kind {
+        ToolKind::Registered => return Err("it is not registered".to_owned()),
+        ToolKind::Command(command) => Arc::new(CommandTool::new(def.spec.clone(), command)?),
+        ToolKind::Http(http) => Arc::new(HttpTool::new(def.spec.clone(), http)?),
+        ToolKind::Mcp(mcp) => Arc::new(McpTool::new(def.spec.clone(), mcp.clone(), tools.servers.clone())),
+    })
+}
+
 /// Why a tool that a crew defines would refuse every call; `None` if it would not, or is registered.
 pub(crate) fn fault(def: &ToolDef) -> Option<String> {
-    let ToolKind::Command(command) = &def.kind else { return None };
+    if def.kind == ToolKind::Registered {
+        return None;
+    }
     let schema = || {
         Arguments::compile(&def.spec.parameters).map_err(|problem| format!("its schema is broken: {problem}"))
     };
-    CommandTool::new(def.spec.clone(), command).map(drop).and_then(|()| schema().map(drop)).err()
+    defined(&Tools::new(), def).and_then(|_| schema().map(drop)).err()
 }
 
 fn refusing(spec: Arc<ToolSpec>, problem: &str) -> Arc<dyn Tool> {

@@ -47,10 +47,12 @@ enum Work {
     Program,
     /// A program with a child, both of which do not.
     Stubborn,
+    /// A request over a real socket that nobody answers.
+    Request,
 }
 
 impl Work {
-    const ALL: [Work; 9] = [
+    const ALL: [Work; 10] = [
         Work::Model { begun: false },
         Work::Model { begun: true },
         Work::Cooperates,
@@ -60,12 +62,13 @@ impl Work {
         Work::Blocks,
         Work::Program,
         Work::Stubborn,
+        Work::Request,
     ];
 
     /// What the receipt must say of it.
     fn end(self) -> CallEnd {
         match self {
-            Work::Model { .. } => CallEnd::Disconnected,
+            Work::Model { .. } | Work::Request => CallEnd::Disconnected,
             Work::Cooperates | Work::Waits => CallEnd::Dropped,
             Work::Finishes => CallEnd::Finished,
             Work::Ignores | Work::Blocks => CallEnd::Abandoned,
@@ -89,6 +92,7 @@ impl Work {
             Work::Blocks => Some("blocks"),
             Work::Program => Some("program"),
             Work::Stubborn => Some("stubborn"),
+            Work::Request => Some("request"),
         }
     }
 }
@@ -135,6 +139,7 @@ fn crew(agents: &[Vec<Work>], url: &str, dir: &Path) -> (String, String) {
         "stubborn",
         "trap '' TERM; sh -c 'trap : TERM; sleep 600; sleep 600; : FIFO' & echo stubborn > FIFO; wait; wait; wait",
     );
+    text += &format!("  request: {{ description: For tests, http: {{ method: POST, url: \"{url}\" }} }}\n");
     text += "settings: { timeout_seconds: 600, parallel_timeout_seconds: 600, tool_execution_timeout_seconds: 600 }\n";
     (text, script)
 }
@@ -258,7 +263,7 @@ async fn nothing_is_left(agents: Vec<Vec<Work>>, begun: usize, mut upstream: Ups
     let works: Vec<Work> = agents.iter().flatten().copied().collect();
     for work in &works {
         match work {
-            Work::Model { begun: false } => upstream.answer(Answer::default().stall()),
+            Work::Model { begun: false } | Work::Request => upstream.answer(Answer::default().stall()),
             Work::Model { begun: true } => {
                 let piece = br#"data: {"choices":[{"index":0,"delta":{"content":"half"}}]}"#;
                 upstream.answer(Answer::stream().chunk(&[piece.as_slice(), b"\n\n"].concat()).stall());

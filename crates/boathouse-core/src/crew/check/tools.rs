@@ -1,4 +1,4 @@
-//! Tools: those that the crew defines as commands, and those that its agents name.
+//! Tools: those that the crew defines, and those that its agents name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,14 +9,18 @@ use crate::crew::file::{At, Said, View};
 use crate::crew::problem::Code;
 use crate::crew::yaml::{Entry, Node};
 use crate::crew::{
-    CommandSpec, DEFAULT_OUTPUT_BYTES, Effect, OnUnknown, ToolDef, ToolIx, ToolKind, ToolSpec,
-    positional_order,
+    DEFAULT_OUTPUT_BYTES, Effect, OnUnknown, ToolDef, ToolIx, ToolKind, ToolSpec, positional_order,
 };
 
-use super::{Check, is_identifier};
+use super::Check;
 
 mod approval;
 mod command;
+mod http;
+mod mcp;
+mod places;
+
+use mcp::Servers;
 
 /// Names under which crews written for the Go system expect a tool that runs what a model writes, ends processes of
 /// its choice, or removes programs.
@@ -33,6 +37,9 @@ const REFUSED: [&str; 11] = [
     "Shell",
     "Bash",
 ];
+
+const WRITE_A_KIND: &str =
+    "write `command: {argv: [...]}`, `http: {url: ...}`, or `mcp: {server: ..., tool: ...}`";
 
 /// The tools that a crew defines, and those that its agents have taken.
 pub(super) struct Shelf<'a> {
@@ -126,21 +133,27 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The tools under `tools:` of `crew.yaml`.
+    /// The tools under `tools:` of `crew.yaml`, and the MCP servers that some are of.
     pub(super) fn defined_tools(
         &mut self,
         crew_file: View<'a>,
     ) -> BTreeMap<&'a str, (Option<ToolDef>, At<'a>)> {
         let mut defined = BTreeMap::new();
-        let Some(view) = crew_file.map("tools") else { return defined };
-        for (name, node) in view.entries() {
-            let tool = self.defined_tool(name, View { file: crew_file.file, node });
+        let servers = self.mcp_servers(crew_file);
+        self.idle_servers(crew_file);
+        for (name, node) in crew_file.map("tools").iter().flat_map(View::entries) {
+            let tool = self.defined_tool(name, View { file: crew_file.file, node }, &servers);
             defined.insert(name.value, (tool, name.at));
         }
         defined
     }
 
-    fn defined_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<ToolDef> {
+    fn defined_tool(
+        &mut self,
+        name: Said<'a, &'a str>,
+        view: View<'a>,
+        servers: &Servers<'a>,
+    ) -> Option<ToolDef> {
         if !crate::crew::is_tool_name(name.value) {
             let message = format!("`{}` cannot be a tool's name", name.value);
             let hint =
@@ -150,8 +163,7 @@ impl<'a> Check<'a> {
         }
         if view.node.is_null() {
             let message = format!("the tool `{}` is empty", name.value);
-            let hint = Some("write `command: {argv: [...]}`".to_owned());
-            self.problems.error(name.at, Code::MissingKey, message, hint);
+            self.problems.error(name.at, Code::MissingKey, message, Some(WRITE_A_KIND.to_owned()));
             return None;
         }
         let description = view.owned("description");
@@ -161,58 +173,54 @@ impl<'a> Check<'a> {
             let hint = Some("write a `description`: what it does, and when it is worth calling".to_owned());
             self.problems.warn(name.at, Code::NoDescription, message, hint);
         }
-        let command = view.map("command")?;
-        let (run, parameters) = match (command.get("argv"), command.get("allow")) {
-            (Some(_), None) => {
+        let kind = self.kind_of_tool(name, view)?;
+        let (kind, parameters) = match kind {
+            "command" => {
+                let (command, parameters) = self.command(view.map(kind)?, view)?;
+                (ToolKind::Command(Arc::new(command)), parameters)
+            }
+            "http" => {
                 let parameters = self.tool_parameters(view)?;
-                (self.argv(command, view, &parameters)?, parameters)
+                let http = self.http(view.map(kind)?, view, &parameters)?;
+                (ToolKind::Http(Arc::new(http)), parameters)
             }
-            (None, Some(_)) => {
-                if let Some(at) = view.key("parameters") {
-                    let message =
-                        "`parameters` does nothing here: a tool with an allow-list takes only `command`";
-                    let hint = Some("remove it".to_owned());
-                    self.problems.warn(at, Code::NoEffect, message.to_owned(), hint);
-                }
-                self.allow_list(command)?
-            }
-            (argv, _) => {
-                let message = match argv {
-                    Some(_) => "`command` has both `argv` and `allow`",
-                    None => "`command` needs `argv` or `allow`",
-                };
-                let hint = "write `argv: [PROGRAM, ARGUMENT]` for one command, or `allow` with all that the model may choose from";
-                self.problems.error(
-                    command.at(),
-                    Code::InvalidCommand,
-                    message.to_owned(),
-                    Some(hint.to_owned()),
-                );
-                return None;
+            _ => {
+                let mcp = self.mcp(view.map(kind)?, name, servers);
+                let parameters = self.tool_parameters(view)?;
+                (ToolKind::Mcp(Arc::new(mcp?)), parameters)
             }
         };
-        let env = view.texts("env");
-        for variable in env.iter().filter(|said| !is_identifier(said.value)) {
-            let message = format!("`{}` is not the name of an environment variable", variable.value);
-            let hint = match variable.value.contains('=') {
-                true => "only names are listed; the values come from the environment of the program",
-                false => "a name has letters, digits and `_`, and begins with no digit",
-            };
-            self.problems.error(variable.at, Code::InvalidName, message, Some(hint.to_owned()));
-        }
-        let cwd = view.text("cwd").filter(|cwd| !cwd.value.is_empty());
-        if let Some(cwd) = cwd.filter(|cwd| !is_below(cwd.value)) {
-            let message = format!("`{}` is not below the crew's folder", cwd.value);
-            let hint = Some("write a relative path without `..`".to_owned());
-            self.problems.error(cwd.at, Code::InvalidPath, message, hint);
-        }
         let spec = self.tool_spec(name, view, description, parameters);
-        let command = CommandSpec {
-            run,
-            cwd: cwd.map(|cwd| cwd.value.to_owned()),
-            env: env.iter().map(|said| said.value.to_owned()).collect(),
+        Some(ToolDef { spec: Arc::new(spec), kind })
+    }
+
+    /// The one key that says how the tool is run.
+    fn kind_of_tool(&mut self, name: Said<'a, &'a str>, view: View<'a>) -> Option<&'static str> {
+        const KINDS: [&str; 3] = ["command", "http", "mcp"];
+        let mut kinds = KINDS.into_iter().filter(|kind| view.key(kind).is_some());
+        let Some(kind) = kinds.next() else {
+            let message = format!("the tool `{}` does not say what it does", name.value);
+            self.problems.error(view.at(), Code::MissingKey, message, Some(WRITE_A_KIND.to_owned()));
+            return None;
         };
-        Some(ToolDef { spec: Arc::new(spec), kind: ToolKind::Command(Arc::new(command)) })
+        if let Some((other, at)) = kinds.next().and_then(|other| Some((other, view.key(other)?))) {
+            let message = format!("`{kind}` and `{other}` exclude each other");
+            let hint = Some("make two tools of it".to_owned());
+            self.problems.error(at, Code::Contradiction, message, hint);
+            return None;
+        }
+        if kind != "command" {
+            self.idle_keys(view, &["cwd", "env"], "command");
+        }
+        Some(kind)
+    }
+
+    /// Keys that do nothing without another one.
+    fn idle_keys(&mut self, view: View<'a>, keys: &[&str], without: &str) {
+        for (key, at) in keys.iter().filter_map(|key| Some((key, view.key(key)?))) {
+            let message = format!("`{key}` does nothing without `{without}`");
+            self.problems.warn(at, Code::NoEffect, message, Some("remove it".to_owned()));
+        }
     }
 
     fn tool_spec(

@@ -8,10 +8,10 @@ mod agent;
 mod tool;
 
 pub use agent::{AGENT, COST_LIMITS, ERROR_LIMITS, LOGGING, MEMORY_LIMITS, MODEL, PARAMETERS};
-pub use tool::{COMMAND, TOOL};
+pub use tool::{COMMAND, HTTP, MCP, MCP_SERVER, TOOL};
 
 /// All tables, in the order in which a newcomer reads them.
-pub static ALL: [&Table; 17] = [
+pub static ALL: [&Table; 20] = [
     &CREW,
     &AGENT,
     &MODEL,
@@ -24,6 +24,9 @@ pub static ALL: [&Table; 17] = [
     &AGGREGATE,
     &TOOL,
     &COMMAND,
+    &HTTP,
+    &MCP,
+    &MCP_SERVER,
     &SETTINGS,
     &COST_LIMITS,
     &MEMORY_LIMITS,
@@ -113,8 +116,18 @@ pub static CREW: Table = Table {
         .or("signal"),
         acts("vars", Kind::Entries(&Kind::TextOrNull), "placeholders of prompts, which a run may fill in")
             .takes("map of name to text or null"),
-        acts("tools", Kind::Entries(&Kind::Map(&TOOL)), "commands that agents may call")
-            .takes("map of name to tool"),
+        acts(
+            "tools",
+            Kind::Entries(&Kind::Map(&TOOL)),
+            "what agents may call: commands, requests, tools of MCP servers",
+        )
+        .takes("map of name to tool"),
+        acts(
+            "mcp_servers",
+            Kind::Entries(&Kind::Map(&MCP_SERVER)),
+            "MCP servers that have some of these tools",
+        )
+        .takes("map of name to server"),
         acts("settings", Kind::Map(&SETTINGS), "limits and timeouts"),
         acts("routing", Kind::Map(&ROUTING), "where agents lead"),
         instead("tasks", Kind::Any, "a run's input is its task"),
@@ -122,6 +135,8 @@ pub static CREW: Table = Table {
         instead("parallel_execution", Kind::Any, GROUPS_INSTEAD),
     ],
     mistaken: &[
+        ("mcp", "the key is `mcp_servers`"),
+        ("mcpServers", "the key is `mcp_servers`"),
         ("entry", "the key is `entry_point`"),
         ("start", "the key is `entry_point`"),
         ("signals", "it belongs under `routing:`"),

@@ -90,6 +90,8 @@ codes! {
     UnknownProvider = "unknown_provider",
     /// Neither the crew nor the program has such a tool.
     UnknownTool = "unknown_tool",
+    /// No MCP server has this name.
+    UnknownServer = "unknown_server",
     /// An agent is there twice.
     DuplicateAgent = "duplicate_agent",
     /// An agent's file is not part of the crew.
@@ -136,7 +138,7 @@ codes! {
     UnknownPlaceholder = "unknown_placeholder",
     /// A variable that nothing uses.
     UnusedVar = "unused_var",
-    /// An address of a provider that cannot be used.
+    /// An address that cannot be used.
     InvalidUrl = "invalid_url",
     /// A parameter of a model is set in two places.
     SetTwice = "set_twice",
@@ -158,6 +160,8 @@ codes! {
     InvalidCommand = "invalid_command",
     /// A command with which a model could run anything.
     FreeShell = "free_shell",
+    /// A request that cannot be sent as it is written.
+    InvalidRequest = "invalid_request",
     /// A path that leads out of the crew's folder.
     InvalidPath = "invalid_path",
     /// A schema that cannot be used.
@@ -174,7 +178,7 @@ codes! {
     DuplicateTest = "duplicate_test",
     /// A text or a check of a test that is empty.
     EmptyCheck = "empty_check",
-    /// Keys of a test that exclude each other.
+    /// Keys that exclude each other.
     Contradiction = "contradiction",
     /// A crew that is served has another name than at the start.
     Renamed = "renamed",
