@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 
-use crate::crew::problem::Code;
+use crate::crew::problem::{Code, lines};
 
 use super::{Entry, Fault, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Place, Yaml};
 
@@ -56,7 +56,7 @@ fn syntax_fault(error: &ScanError, text: &str) -> Fault {
 
 /// The first tab from this line on that stands in front of a line's text.
 fn indenting_tab(text: &str, from: usize) -> Option<Place> {
-    text.lines().enumerate().skip(from - 1).find_map(|(at, line)| {
+    lines(text).into_iter().enumerate().skip(from - 1).find_map(|(at, line)| {
         let rest = line.trim_start_matches(' ');
         let column = line.len() - rest.len() + 1;
         rest.starts_with('\t').then_some(Place { line: at + 1, column, length: 1 })

@@ -78,6 +78,7 @@ fn a_tab_that_indents_is_shown_where_it_is() {
         ("a:\n  - b: x\n    c: d\n\te: f\n", (4, 1)),
         ("a:\n  b: größer\n  \tc: d\n", (3, 3)),
         ("a:\n\t- b\n", (2, 1)),
+        ("a: x\rb:\r\t- c\n", (3, 1)),
     ];
     for (text, place) in cases {
         let (_, faults) = parse(text);
