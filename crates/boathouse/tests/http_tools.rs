@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use boathouse::core::crew::http::{Address, Header, HttpSpec, Method};
 use boathouse::core::crew::{Effect, ToolDef, ToolKind, ToolSpec};
-use boathouse::core::ids::CallId;
-use boathouse::core::message::ResultStatus;
 use boathouse::core::run::event::CallEnd;
-use boathouse::tool::{CallLimits, ToolCx, ToolEnd, Tools, call, tool_for};
+use boathouse::tool::{CallLimits, ToolEnd, Tools, call, tool_for};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+#[path = "support/calls.rs"]
+mod calls;
 #[path = "support/upstream.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod upstream;
 
+use calls::{context, error, success, unknown};
 use upstream::{Answer, Upstream};
 
 const LIMITS: CallLimits = CallLimits {
@@ -72,17 +73,7 @@ impl Http {
         cancelled: &CancellationToken,
         limits: CallLimits,
     ) -> ToolEnd {
-        let cx = ToolCx {
-            run: "run".into(),
-            call: CallId(7),
-            attempt: 1,
-            agent: "agent".into(),
-            idempotency_key: "run-7".to_owned(),
-            crew_dir: None,
-            history: rpds::VectorSync::new_sync(),
-            cancelled: cancelled.clone(),
-            grace: Duration::ZERO,
-        };
+        let cx = context(None, cancelled);
         let def =
             ToolDef { spec: Arc::new(self.spec.clone()), kind: ToolKind::Http(Arc::new(self.http.clone())) };
         call(tool_for(&Tools::new(), &def).unwrap(), &arguments, cx, limits).await
@@ -91,28 +82,6 @@ impl Http {
 
 fn ok(body: &str) -> Answer {
     Answer::status("200 OK", "", body)
-}
-
-fn success(output: &str) -> ToolEnd {
-    ToolEnd::Returned { status: ResultStatus::Success, output: output.to_owned() }
-}
-
-/// The text of an error result.
-#[track_caller]
-fn error(end: ToolEnd) -> String {
-    match end {
-        ToolEnd::Returned { status: ResultStatus::Error, output } => output,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What is known of an unknown outcome.
-#[track_caller]
-fn unknown(end: ToolEnd) -> String {
-    match end {
-        ToolEnd::Unknown { end: CallEnd::Unknown, message } => message,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]

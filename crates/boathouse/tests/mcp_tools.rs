@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used)]
 
+#[path = "support/calls.rs"]
+mod calls;
 #[path = "mcp_tools/http.rs"]
 mod http;
 #[path = "mcp_tools/program.rs"]
@@ -16,12 +18,11 @@ use std::time::Duration;
 
 use boathouse::core::crew::mcp::{McpReach, McpServer, McpSpec};
 use boathouse::core::crew::{Effect, ToolDef, ToolKind, ToolSpec};
-use boathouse::core::ids::CallId;
-use boathouse::core::message::ResultStatus;
-use boathouse::core::run::event::CallEnd;
-use boathouse::tool::{CallLimits, ToolCx, ToolEnd, Tools, call, tool_for};
+use boathouse::tool::{CallLimits, ToolEnd, Tools, call, tool_for};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use calls::{context, error, success, unknown};
 
 const LIMITS: CallLimits = CallLimits {
     timeout: Duration::from_secs(60),
@@ -54,43 +55,11 @@ impl Client {
         cancelled: &CancellationToken,
         limits: CallLimits,
     ) -> ToolEnd {
-        let cx = ToolCx {
-            run: "run".into(),
-            call: CallId(7),
-            attempt: 1,
-            agent: "agent".into(),
-            idempotency_key: "run-7".to_owned(),
-            crew_dir: self.dir.clone(),
-            history: rpds::VectorSync::new_sync(),
-            cancelled: cancelled.clone(),
-            grace: Duration::ZERO,
-        };
+        let cx = context(self.dir.clone(), cancelled);
         let schema = json!({"type": "object", "properties": {"a": {}, "limit": {"default": 20}}});
         let spec = ToolSpec::new("Tool", "", schema).effect(self.effect);
         let mcp = McpSpec { server: self.server.clone(), tool: tool.to_owned() };
         let def = ToolDef { spec: Arc::new(spec), kind: ToolKind::Mcp(Arc::new(mcp)) };
         call(tool_for(&self.tools, &def).unwrap(), &arguments, cx, limits).await
-    }
-}
-
-fn success(output: &str) -> ToolEnd {
-    ToolEnd::Returned { status: ResultStatus::Success, output: output.to_owned() }
-}
-
-/// The text of an error result.
-#[track_caller]
-fn error(end: ToolEnd) -> String {
-    match end {
-        ToolEnd::Returned { status: ResultStatus::Error, output } => output,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What is known of an unknown outcome.
-#[track_caller]
-fn unknown(end: ToolEnd) -> String {
-    match end {
-        ToolEnd::Unknown { end: CallEnd::Unknown, message } => message,
-        other => panic!("{other:?}"),
     }
 }

@@ -10,15 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boathouse::core::crew::{CommandLine, CommandSpec, Effect, ToolDef, ToolKind, ToolSpec};
-use boathouse::core::ids::CallId;
 use boathouse::core::message::ResultStatus;
 use boathouse::core::run::event::CallEnd;
-use boathouse::tool::{CallLimits, ToolCx, ToolEnd, Tools, abandoned_count, call, tool_for};
+use boathouse::tool::{CallLimits, ToolEnd, Tools, abandoned_count, call, tool_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
+
+#[path = "support/calls.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod calls;
+
+use calls::{context, success};
 
 const LIMITS: CallLimits = CallLimits {
     timeout: Duration::from_secs(30),
@@ -85,17 +90,7 @@ impl Crew {
         cancelled: &CancellationToken,
         limits: CallLimits,
     ) -> ToolEnd {
-        let cx = ToolCx {
-            run: "run".into(),
-            call: CallId(7),
-            attempt: 1,
-            agent: "agent".into(),
-            idempotency_key: "run-7".to_owned(),
-            crew_dir: Some(self.dir.path().to_owned()),
-            history: rpds::VectorSync::new_sync(),
-            cancelled: cancelled.clone(),
-            grace: Duration::ZERO,
-        };
+        let cx = context(Some(self.dir.path().to_owned()), cancelled);
         call(tool_for(&Tools::new(), &self.def).unwrap(), &arguments, cx, limits).await
     }
 
@@ -126,10 +121,6 @@ fn is_alive(pid: u32) -> bool {
         return false;
     };
     !matches!(stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]), Some("Z" | "X"))
-}
-
-fn success(output: &str) -> ToolEnd {
-    ToolEnd::Returned { status: ResultStatus::Success, output: output.to_owned() }
 }
 
 fn error(output: &str) -> ToolEnd {

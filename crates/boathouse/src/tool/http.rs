@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boathouse_core::crew::ToolSpec;
-use boathouse_core::crew::http::HttpSpec;
+use boathouse_core::crew::http::{Address, HttpSpec};
 use boathouse_core::run::event::{CallEnd, CallErrorKind};
 use hyper::header::{HeaderMap, LOCATION};
 use hyper::{Response, StatusCode};
@@ -44,10 +44,8 @@ impl HttpTool {
         {
             return Err(format!("`{{{name}}}` in its address is no parameter of the tool; declare it"));
         }
-        let origin =
-            Origin::parse(&http.address.origin).map_err(|why| format!("its address is unusable: {why}"))?;
-        let timeouts = Timeouts { idle: NO_LIMIT, ..Timeouts::default() };
-        Ok(HttpTool { client: Client::new(origin.clone(), timeouts), origin, http: http.clone(), spec })
+        let (client, origin) = client(&http.address)?;
+        Ok(HttpTool { client, origin, http: http.clone(), spec })
     }
 
     async fn ask(&self, opened: Opened<'_>, prepared: Prepared) -> Result<String, ToolError> {
@@ -135,6 +133,12 @@ impl Tool for HttpTool {
     fn stop(&self) -> Stop {
         Stop::Cooperate
     }
+}
+
+/// A client of a server, and that server. The error says why there is none.
+pub(super) fn client(address: &Address) -> Result<(Client, Origin), String> {
+    let origin = Origin::parse(&address.origin).map_err(|why| format!("its address is unusable: {why}"))?;
+    Ok((Client::new(origin.clone(), Timeouts { idle: NO_LIMIT, ..Timeouts::default() }), origin))
 }
 
 /// Where a redirect leads: only the server, as the rest may hold what is not for models.

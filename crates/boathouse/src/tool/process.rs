@@ -7,8 +7,6 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,18 +25,6 @@ const GONE: Duration = Duration::from_millis(500);
 /// Pauses between looks at a group that is about to end: the first, and the longest.
 const LOOK: Duration = Duration::from_millis(1);
 const MAX_LOOK: Duration = Duration::from_millis(50);
-
-/// Where programs are looked for if `PATH` is not set.
-pub(crate) const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// The first file of this name that may be executed in the folders of `PATH`; relative ones do not count.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let is_program = |file: &PathBuf| {
-        file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(is_program)
-}
 
 /// What a program that ended by itself left.
 pub(crate) struct Ended {

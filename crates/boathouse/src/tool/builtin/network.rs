@@ -10,7 +10,7 @@ use sysinfo::Networks;
 use tokio::process::Command;
 
 use crate::tool::function::{FunctionTool, function};
-use crate::tool::{ToolCx, ToolError, process};
+use crate::tool::{ToolCx, ToolError, process, program};
 
 const MAX_BYTES: usize = 8 * 1024;
 
@@ -147,7 +147,7 @@ async fn resolve(host: &str) -> Result<String, ToolError> {
 
 /// The host has been checked: it is no option of `ping`.
 async fn ping(host: &str, count: u32, cx: &ToolCx) -> Result<String, ToolError> {
-    if process::find_program("ping").is_none() {
+    if program::find("ping").is_none() {
         return Err(ToolError::Failed(format!(
             "cannot ping {host}: this machine has no `ping` program; install it (package iputils-ping) to use this tool"
         )));
@@ -240,7 +240,7 @@ mod tests {
         let told = run("PingHost", json!({"host": "127.0.0.1", "count": 1})).await;
         match told {
             Ok(told) => {
-                assert!(process::find_program("ping").is_some() && told.starts_with("127.0.0.1 "), "{told}")
+                assert!(program::find("ping").is_some() && told.starts_with("127.0.0.1 "), "{told}")
             }
             Err(told) => assert!(told.to_string().starts_with("cannot ping 127.0.0.1"), "{told}"),
         }

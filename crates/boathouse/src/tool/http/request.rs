@@ -41,14 +41,9 @@ pub(super) fn prepare(
         .uri(target(&http.address, &value)?)
         .body(Full::new(body.as_ref().map(|body| Bytes::from(body.to_string())).unwrap_or_default()))
         .map_err(unusable)?;
-    let (headers, secrets) = headers(&http.headers, |name| std::env::var(name).ok())?;
-    *request.headers_mut() = headers;
+    let (with, secrets) = headers(&http.headers, origin)?;
+    *request.headers_mut() = with;
     let headers = request.headers_mut();
-    let host = HeaderValue::from_str(&origin.authority).map_err(|error| unusable(error.into()))?;
-    headers.insert(HOST, host);
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let user_agent = HeaderValue::from_static(concat!("boathouse/", env!("CARGO_PKG_VERSION")));
-    headers.entry(USER_AGENT).or_insert(user_agent);
     if body.is_some() {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     }
@@ -151,8 +146,21 @@ fn fill<'v>(template: &Value, value: &impl Fn(&str) -> Option<&'v Value>) -> Opt
     })
 }
 
+/// The headers of each request to a server: those that the crew writes, those of the connection, and the values of variables
+/// in them.
+pub(in crate::tool) fn headers(written: &[Header], origin: &Origin) -> Result<(HeaderMap, Secrets), String> {
+    let (mut headers, secrets) = filled(written, |name| std::env::var(name).ok())?;
+    let host = HeaderValue::from_str(&origin.authority)
+        .map_err(|error| format!("the request cannot be sent: {error}"))?;
+    headers.insert(HOST, host);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let user_agent = HeaderValue::from_static(concat!("boathouse/", env!("CARGO_PKG_VERSION")));
+    headers.entry(USER_AGENT).or_insert(user_agent);
+    Ok((headers, secrets))
+}
+
 /// Headers with the values of their variables, and these values.
-pub(in crate::tool) fn headers(
+fn filled(
     headers: &[Header],
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(HeaderMap, Secrets), String> {
@@ -258,7 +266,7 @@ mod tests {
     fn headers_take_variables_and_never_show_them() {
         let read = |text: &str, value: &str| {
             let header = Header::parse("Authorization", text).map_err(|fault| fault.what)?;
-            headers(&[header], |name| (name == "KEY").then(|| value.to_owned()))
+            filled(&[header], |name| (name == "KEY").then(|| value.to_owned()))
         };
         let (map, secrets) = read("Bearer {env.KEY}!", " 12345678\n").expect("fine");
         assert_eq!(map["authorization"].as_bytes(), b"Bearer 12345678!");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use http_body_util::Full;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use rmcp::model::{ClientJsonRpcMessage, ErrorData, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
@@ -24,9 +24,9 @@ use sse_stream::Sse;
 use tokio::time::timeout;
 
 use crate::provider::ProviderError;
-use crate::provider::client::{Client, Exchange, Origin, Timeouts};
+use crate::provider::client::{Client, Exchange, Origin};
 use crate::provider::sse::SseReader;
-use crate::tool::http::{Secrets, headers, target};
+use crate::tool::http::{Secrets, client, headers, target};
 
 use super::MAX_MESSAGE;
 
@@ -35,8 +35,6 @@ const SESSION: &str = "mcp-session-id";
 const MAX_ERROR_BODY: usize = 16 * 1024;
 /// How long the end of a session may take.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// Calls bound their own time: this is beyond the longest that can be asked for.
-const NO_LIMIT: Duration = Duration::from_secs(31 * 86_400);
 
 /// Why a message was not answered as it should be.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -89,19 +87,10 @@ pub(super) struct Http {
 impl Http {
     /// The error says why there is none.
     pub(super) fn new(address: &Address, written: &[Header]) -> Result<(Http, Secrets), String> {
-        let origin =
-            Origin::parse(&address.origin).map_err(|why| format!("its address is unusable: {why}"))?;
-        let (mut headers, secrets) = headers(written, |name| std::env::var(name).ok())?;
-        let host = HeaderValue::from_str(&origin.authority).map_err(|error| error.to_string())?;
-        headers.insert(HOST, host);
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(concat!("boathouse/", env!("CARGO_PKG_VERSION"))));
-        let timeouts = Timeouts { idle: NO_LIMIT, ..Timeouts::default() };
-        let client = Arc::new(Client::new(origin.clone(), timeouts));
+        let (client, origin) = client(address)?;
+        let (headers, secrets) = headers(written, &origin)?;
         let target = target(address, &|_| None)?;
-        Ok((Http { client, origin, target, headers }, secrets))
+        Ok((Http { client: Arc::new(client), origin, target, headers }, secrets))
     }
 
     async fn send(
