@@ -364,7 +364,7 @@ impl Driver {
     fn settle(&mut self) -> Result<(), JournalError> {
         loop {
             match decide(&self.run) {
-                Decision::Record(event) => self.record(event)?,
+                Decision::Record(event) => self.record(fits::before_asking(&self.run, event))?,
                 Decision::Rest { wake_at } => {
                     if let Some(event) = approval::expired(&self.run, self.clock.now()) {
                         self.record(event)?;

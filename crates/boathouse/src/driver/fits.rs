@@ -1,13 +1,35 @@
-//! Whether what people say fits the schemas of what they are asked. The core knows no schemas.
+//! Whether what people are asked, and what they say, fits the schemas of tools and of answers. The core knows no schemas.
+
+use std::time::Duration;
 
 use boathouse_core::Run;
 use boathouse_core::ids::WaitId;
+use boathouse_core::message::{ResultStatus, ToolResult};
 use boathouse_core::run::admit::Refused;
 use boathouse_core::run::branch::CallPlace;
 use boathouse_core::run::event::{Answer, Event, WaitFor};
 use serde_json::Value;
 
-use crate::tool::arguments::{Violations, validator};
+use crate::tool::CallLimits;
+use crate::tool::arguments::{Arguments, Violations, validator};
+use crate::tool::call::cap;
+
+/// Nobody is asked about a call that would be refused for its arguments all the same: in place of the question its
+/// result is recorded. Every other event stays as it is.
+pub(super) fn before_asking(run: &Run, event: Event) -> Event {
+    let Event::WaitOpened { branch, what: WaitFor::Approval { call, arguments, .. }, .. } = &event else {
+        return event;
+    };
+    let Some(CallPlace::Tool(_, slot)) = run.find_call(*call) else { return event };
+    let Some(spec) = slot.tool.map(|tool| &run.crew().tool(tool).spec) else { return event };
+    // A broken schema refuses each call and says so; then it is the person who hears of the call first.
+    let Ok(schema) = Arguments::compile(&spec.parameters) else { return event };
+    let Err(why) = schema.check(&spec.name, arguments) else { return event };
+    let limits = CallLimits::of(spec, &run.crew().settings, Duration::ZERO);
+    let output = cap(why, limits.max_output_bytes);
+    let result = ToolResult { call: *call, status: ResultStatus::Error, output };
+    Event::ToolReturned { branch: *branch, result, took_ms: 0 }
+}
 
 /// Checks the answers and the edited arguments among events that are about to be recorded.
 pub(super) fn check(run: &Run, events: &[Event]) -> Result<(), Refused> {

@@ -29,6 +29,7 @@ tools:
 const SCRIPT: &str = r#"
 rules:
   - {agent: clerk, input: two, call: 1, reply: "", tools: [{name: Refund, arguments: {amount: 5}}, {name: Look}, {name: Refund, arguments: {amount: 7}}]}
+  - {agent: clerk, input: wrong, call: 1, reply: "", tools: [{name: Refund, arguments: {amount: 7.5}}, {name: Refund, arguments: {order: 3}}]}
   - {agent: clerk, input: little, call: 1, reply: "", tools: [{name: Refund, arguments: {amount: 2}}]}
   - {agent: clerk, call: 1, reply: "", tools: [{name: Refund, arguments: {amount: 5}}]}
   - {agent: clerk, reply: "It gave: {{result.Refund}}"}
@@ -74,6 +75,13 @@ tests:
   - name: nobody is asked
     input: little
     expect: {pauses: 0, output: {equals: "It gave: 2 paid back"}}
+  - name: nobody is asked about arguments that do not fit
+    input: wrong
+    expect:
+      pauses: 0
+      tools:
+        - {tool: Refund, status: error, result: {contains: "/amount: 7.5 is not of type"}}
+        - {tool: Refund, status: error, result: {contains: '"amount" is a required property'}}
   - name: nobody decides
     input: back
     expect: {state: paused, pauses: 1, output: {not_contains: paid}}
