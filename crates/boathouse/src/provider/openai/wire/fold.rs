@@ -22,8 +22,6 @@ pub struct Fold {
     usage: Option<Usage>,
     finish: Option<Finish>,
     refused: bool,
-    /// Some choice has been seen.
-    begun: bool,
     done: bool,
     bytes: usize,
     last: Alike,
@@ -89,14 +87,19 @@ impl Fold {
         Ok(Progress::More)
     }
 
-    /// The reply. A stream that ended before the model said why it stopped is an error of kind `truncated`.
+    /// The reply. A stream that ended before the model said why it stopped, with `[DONE]` or without it, is an error of
+    /// kind `truncated`.
     pub fn finish(self) -> Result<Reply, ProviderError> {
-        if !self.begun || (self.finish.is_none() && !self.done) {
+        let Some(finish) = self.finish else {
+            let length = self.text.len();
             return Err(ProviderError::new(
                 CallErrorKind::Truncated,
-                format!("the reply ended early, after {} bytes of text", self.text.len()),
+                match self.done {
+                    true => format!("`[DONE]` came without a `finish_reason`, after {length} bytes of text"),
+                    false => format!("the reply ended early, after {length} bytes of text"),
+                },
             ));
-        }
+        };
         let calls: Vec<NativeCall> = self.calls.into_iter().map(|so_far| so_far.call).collect();
         if let Some(at) = calls.iter().position(|call| call.tool.is_empty()) {
             return Err(ProviderError::new(
@@ -104,7 +107,7 @@ impl Fold {
                 format!("tool call {} of the reply has no name", at + 1),
             ));
         }
-        let finish = match self.finish.unwrap_or(Finish::Stop) {
+        let finish = match finish {
             Finish::Stop if self.refused => Finish::Other("refusal".to_owned()),
             // Some servers say `stop` after tool calls.
             Finish::Stop if !calls.is_empty() => Finish::ToolCalls,
@@ -118,7 +121,6 @@ impl Fold {
     }
 
     fn choice(&mut self, choice: Choice<'_>) -> Result<(), ProviderError> {
-        self.begun = true;
         // Some servers put the last piece and the reason into one frame.
         if let Some(delta) = choice.delta {
             if let Some(Text(text)) = delta.content {
