@@ -156,7 +156,8 @@ pub struct Stored {
 impl Stored {
     /// Encodes an event.
     pub fn new(recorded: Recorded) -> Stored {
-        let json = Bytes::from(recorded.to_json());
+        // Without the room that its text grew in: it is kept for long.
+        let json = Bytes::from(recorded.to_json().into_boxed_str().into_boxed_bytes());
         Stored { recorded, json }
     }
 

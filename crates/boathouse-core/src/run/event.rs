@@ -3,6 +3,8 @@
 //! An event is never changed once a released version has written it; a new fact is a new variant or an optional
 //! field. [`FORMAT`] is in the first event of each run, and a log with a higher number is refused.
 
+use std::io::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, BranchId, CallId, Seq, Timestamp, WaitId};
@@ -37,12 +39,16 @@ pub struct Recorded {
 impl Recorded {
     /// One line of JSON: `{"seq":1,"at":"...","type":"...",...}`.
     pub fn to_json(&self) -> String {
-        let mut json = format!("{{\"seq\":{},\"at\":\"{}\"", self.seq, self.at);
+        let mut json = Vec::with_capacity(256);
+        // Memory takes every byte, and an internally tagged enum of structs always serializes, to an object with at least
+        // its tag.
+        let _ = write!(json, "{{\"seq\":{},\"at\":\"{}\"", self.seq, self.at);
         let event_at = json.len();
-        json.push_str(&serde_json::to_string(&self.event).unwrap_or_default());
-        // An internally tagged enum of structs always serializes to an object with at least its tag.
-        json.replace_range(event_at..event_at + 1, ",");
-        json
+        let _ = serde_json::to_writer(&mut json, &self.event);
+        if let Some(brace) = json.get_mut(event_at) {
+            *brace = b',';
+        }
+        String::from_utf8(json).unwrap_or_default()
     }
 
     /// Reads what [`Recorded::to_json`] wrote. Unknown fields are ignored; an unknown type is an error.

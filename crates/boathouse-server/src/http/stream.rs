@@ -6,7 +6,10 @@
 
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -15,8 +18,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use boathouse::core::ids::{RunId, Seq};
 use boathouse::feed::{Item, Watch};
-use boathouse::journal::Stored;
+use boathouse::journal::{JournalError, Stored};
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep};
@@ -156,34 +160,46 @@ struct Reader<S> {
 impl<S: Script> Reader<S> {
     /// What is written next; `None` at the stream's end.
     async fn chunk(&mut self) -> Option<Bytes> {
-        loop {
-            if !self.buffer.is_empty() {
-                return Some(self.buffer.split().freeze());
-            }
-            if self.at_end {
-                return None;
-            }
+        while self.buffer.is_empty() && !self.at_end {
             tokio::select! {
                 biased;
-                items = self.watch.next() => match items {
-                    Ok(Some(items)) => {
-                        self.script.write(&items, &mut self.buffer);
-                        self.written_at = Instant::now();
-                        self.at_end = self.watch.at_rest();
+                items = self.watch.next() => {
+                    // What an event sets off often follows at once, and then goes out with it.
+                    if self.take(items) {
+                        let_others_go().await;
+                        if let Some(items) = self.watch.next().now_or_never() {
+                            self.take(items);
+                        }
                     }
-                    Ok(None) => self.at_end = true,
-                    Err(error) => {
-                        tracing::warn!(%error, "a stream ends early; its reader may come back for the rest");
-                        return None;
-                    }
-                },
+                }
                 () = self.closing.as_mut() => return None,
                 () = self.timer.as_mut() => self.tick(),
             }
-            if self.at_end {
-                self.script.rested(&mut self.buffer);
+        }
+        (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
+    }
+
+    /// Writes what was watched. Returns whether there was an event in it, and more may come.
+    fn take(&mut self, items: Result<Option<Vec<Item>>, JournalError>) -> bool {
+        let mut has_event = false;
+        match items {
+            Ok(Some(items)) => {
+                self.script.write(&items, &mut self.buffer);
+                self.written_at = Instant::now();
+                self.at_end = self.watch.at_rest();
+                has_event = items.iter().any(|item| matches!(item, Item::Event(_)));
+            }
+            Ok(None) => self.at_end = true,
+            Err(error) => {
+                tracing::warn!(%error, "a stream ends early; its reader may come back for the rest");
+                self.at_end = true;
+                return false;
             }
         }
+        if self.at_end {
+            self.script.rested(&mut self.buffer);
+        }
+        has_event && !self.at_end
     }
 
     /// The timer runs on while chunks are written, so that they need not set it anew.
@@ -195,6 +211,19 @@ impl<S: Script> Reader<S> {
         }
         self.timer.as_mut().reset(self.written_at + self.heartbeat);
     }
+}
+
+/// Lets the tasks go first that wait for their turn. Unlike after `yield_now`, another thread may go on with this one.
+async fn let_others_go() {
+    let mut gone = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut gone, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The `/v1` stream: events with their number as id, deltas without one.

@@ -1,5 +1,7 @@
 //! Memory.
 
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use boathouse_core::crew::Effect;
 use sysinfo::System;
 
@@ -19,31 +21,33 @@ pub(super) fn memory_status() -> FunctionTool {
     function(
         "CheckMemoryStatus",
         "Tells the state of this machine's memory in detail: total, used, available, free, swap, and the container's own limit where there is one.",
-        |_: Nothing, _| async { Ok(status()) },
+        |_: Nothing, _| async { Ok(look(status)) },
     )
     .effect(Effect::Read)
 }
 
-fn refreshed() -> System {
-    let mut system = System::new();
+/// Looks at the memory as it is now. One `System` serves all calls: making one reads more than the memory.
+fn look<T>(tell: impl FnOnce(&System) -> T) -> T {
+    static SYSTEM: LazyLock<Mutex<System>> = LazyLock::new(|| Mutex::new(System::new()));
+    let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
     system.refresh_memory();
-    system
+    tell(&system)
 }
 
 pub(super) fn usage() -> String {
-    let system = refreshed();
-    let (used, total) = (system.used_memory(), system.total_memory());
-    format!(
-        "Memory usage: {} of {} ({}), {} available",
-        size(used),
-        size(total),
-        percent(used, total),
-        size(system.available_memory()),
-    )
+    look(|system| {
+        let (used, total) = (system.used_memory(), system.total_memory());
+        format!(
+            "Memory usage: {} of {} ({}), {} available",
+            size(used),
+            size(total),
+            percent(used, total),
+            size(system.available_memory()),
+        )
+    })
 }
 
-fn status() -> String {
-    let system = refreshed();
+fn status(system: &System) -> String {
     let (used, total) = (system.used_memory(), system.total_memory());
     let mut told = format!(
         "Total: {}\nUsed: {} ({})\nAvailable: {}\nFree: {}\n",
@@ -81,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_tell_this_machines_memory() {
-        let total = size(refreshed().total_memory());
+        let total = look(|system| size(system.total_memory()));
         let told = run("GetMemoryUsage", json!({})).await.expect("it works everywhere");
         assert!(told.contains(&format!("of {total} (")), "{told}");
         let told = run("CheckMemoryStatus", json!({})).await.expect("it works everywhere");
