@@ -1,39 +1,82 @@
 //! What a run costs in processor time, beside the bare relay.
 
+use std::time::Duration;
+
 use crate::crews;
 use crate::http::{Result, count};
 use crate::lab::{Door, Journal, Lab, drive, millis};
 use crate::process::Process;
 
-/// A server's cost of one run in milliseconds of processor time.
-async fn measure(name: &str, process: &Process, door: Door, clients: usize, runs: u64) -> Result<f64> {
-    let warm = drive(process.address, door, clients, (runs / 20).max(1)).await?;
-    if let Some(error) = warm.errors.first() {
-        return Err(error.clone().into());
+/// Turns that all servers take at a shape. A machine that others use, too, changes its pace from second to second; so
+/// each server sees about the same of it.
+const TURNS: u64 = 20;
+
+/// One of a shape's servers as one kind of client sees it, and what its runs have cost.
+struct Side<'a> {
+    name: String,
+    process: &'a Process,
+    door: Door,
+    cpu: Duration,
+    wall: Duration,
+    runs: u64,
+    pieces: usize,
+    bytes: usize,
+    errors: Vec<String>,
+}
+
+impl<'a> Side<'a> {
+    fn new(name: &str, shape: &str, process: &'a Process, door: Door) -> Side<'a> {
+        let zero = Duration::ZERO;
+        let name = format!("{name}, {shape}");
+        Side { name, process, door, cpu: zero, wall: zero, runs: 0, pieces: 0, bytes: 0, errors: Vec::new() }
     }
-    process.forget_peak()?;
-    let before = process.cpu()?;
-    let driven = drive(process.address, door, clients, runs).await?;
-    let cpu = millis(process.cpu()? - before) / runs as f64;
-    let pieces: usize = driven.runs.iter().map(|run| count(&run.bytes, b"\"type\":\"delta\"")).sum();
-    let bytes: usize = driven.runs.iter().map(|run| run.bytes.len()).sum();
-    println!(
-        "{name:<44} {cpu:>8.3} ms CPU/run {:>8.0} runs/s {:>6.1} deltas/run {:>7} bytes/run {:>7.1} MiB peak {} errors",
-        driven.runs.len() as f64 / driven.wall.as_secs_f64(),
-        pieces as f64 / runs as f64,
-        bytes as u64 / runs,
-        process.memory()?.peak,
-        driven.errors.len(),
-    );
-    if let Some(error) = driven.errors.first() {
-        println!("{:44} {error}", "");
+
+    /// Lets it get to know the shape, at no cost.
+    async fn warm_up(&self, clients: usize, runs: u64) -> Result<()> {
+        let driven = drive(self.process.address, self.door, clients, runs).await?;
+        self.process.forget_peak()?;
+        driven.errors.first().map_or(Ok(()), |error| Err(error.clone().into()))
     }
-    Ok(cpu)
+
+    async fn take_turn(&mut self, clients: usize, runs: u64) -> Result<()> {
+        let before = self.process.cpu()?;
+        let driven = drive(self.process.address, self.door, clients, runs).await?;
+        self.cpu += self.process.cpu()?.saturating_sub(before);
+        self.wall += driven.wall;
+        self.runs += driven.runs.len() as u64;
+        self.pieces += driven.runs.iter().map(|run| count(&run.bytes, b"\"type\":\"delta\"")).sum::<usize>();
+        self.bytes += driven.runs.iter().map(|run| run.bytes.len()).sum::<usize>();
+        self.errors.extend(driven.errors);
+        Ok(())
+    }
+
+    /// Processor time of a run, in milliseconds.
+    fn cost(&self) -> f64 {
+        millis(self.cpu) / self.runs as f64
+    }
+
+    fn print(&self, beside: &str) -> Result<()> {
+        let runs = self.runs as f64;
+        println!(
+            "{:<42} {:>7.3} ms CPU/run  {beside:<38} {:>6.0} runs/s {:>6.1} deltas/run {:>6.0} bytes/run {:>6.1} MiB peak {} errors",
+            self.name,
+            self.cost(),
+            runs / self.wall.as_secs_f64(),
+            self.pieces as f64 / runs,
+            self.bytes as f64 / runs,
+            self.process.memory()?.peak,
+            self.errors.len(),
+        );
+        if let Some(error) = self.errors.first() {
+            println!("{:42} {error}", "");
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize, shape: Option<&str>) -> Result<()> {
     println!(
-        "{runs} runs, {clients} clients; processor time of the server's process alone. The model writes its reply at once; piece by piece: each piece by itself, without a pause; paced: with 2 ms between\n"
+        "{runs} runs of each server in {TURNS} turns, {clients} clients; processor time of the server's process alone. The model writes its reply at once; piece by piece: each piece by itself, without a pause; paced: with 2 ms between\n"
     );
     let dir = lab.dir.path();
     // Boathouse joins the pieces that have come together; the relay writes each by itself.
@@ -41,7 +84,7 @@ pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize, shape: Option<&str
         ("one call", "plain", "one"),
         ("one call, piece by piece", "plain-0-0", "one-pieces"),
         ("one call, paced", "plain-2-2", "one-paced"),
-        ("five calls, four tool calls", "tools", "five"),
+        ("five calls", "tools", "five"),
         ("five calls, piece by piece", "tools-0-0", "five-pieces"),
     ];
     shapes.retain(|(_, _, crew)| shape.is_none_or(|shape| shape == *crew));
@@ -56,32 +99,35 @@ pub(crate) async fn run(lab: &Lab, runs: u64, clients: usize, shape: Option<&str
         })
         .collect::<Result<Vec<_>>>()?;
 
-    let mut pieces = Vec::new();
-    let mut wholes = Vec::new();
-    let relay = lab.relay().await?;
-    for (name, model, _) in &shapes {
-        let door = Door::Relay { model, whole: false };
-        pieces.push(measure(&format!("relay, {name}"), &relay, door, clients, runs).await?);
-    }
-    for (name, model, _) in &shapes {
-        let door = Door::Relay { model, whole: true };
-        wholes.push(measure(&format!("relay --whole, {name}"), &relay, door, clients, runs).await?);
-    }
-    drop(relay);
-
-    for (journal, name) in [(Journal::Memory, "memory"), (Journal::Sqlite, "SQLite")] {
-        let server = lab.boathouse(&dirs, journal).await?;
-        for ((shape, _, crew), relay) in shapes.iter().zip(&pieces) {
-            let door = Door::Native { crew };
-            let cpu = measure(&format!("native, {name}, {shape}"), &server, door, clients, runs).await?;
-            println!("{:44} {:>8.2} x the relay", "", cpu / relay);
+    let (relay, whole) = (lab.relay().await?, lab.relay().await?);
+    let memory = lab.boathouse(&dirs, Journal::Memory).await?;
+    let sqlite = lab.boathouse(&dirs, Journal::Sqlite).await?;
+    let go = lab.boathouse(&dirs, Journal::Memory).await?;
+    for (shape, model, crew) in shapes {
+        let mut sides = [
+            Side::new("relay", shape, &relay, Door::Relay { model, whole: false }),
+            Side::new("relay --whole", shape, &whole, Door::Relay { model, whole: true }),
+            Side::new("native, memory", shape, &memory, Door::Native { crew }),
+            Side::new("native, SQLite", shape, &sqlite, Door::Native { crew }),
+            Side::new("Go endpoint, memory", shape, &go, Door::Go { crew }),
+        ];
+        for side in &sides {
+            side.warm_up(clients, (runs / 20).max(1)).await?;
         }
-    }
-    let server = lab.boathouse(&dirs, Journal::Memory).await?;
-    for ((shape, _, crew), (relay, whole)) in shapes.iter().zip(pieces.iter().zip(&wholes)) {
-        let door = Door::Go { crew };
-        let cpu = measure(&format!("Go endpoint, memory, {shape}"), &server, door, clients, runs).await?;
-        println!("{:44} {:>8.2} x the relay, {:.2} x the relay --whole", "", cpu / relay, cpu / whole);
+        for turn in 0..TURNS {
+            let part = runs / TURNS + u64::from(turn < runs % TURNS);
+            for side in &mut sides {
+                side.take_turn(clients, part).await?;
+            }
+        }
+        let [relay, whole, memory, sqlite, go] = sides;
+        let times = |side: &Side| format!("{:.2} x the relay", side.cost() / relay.cost());
+        relay.print("")?;
+        whole.print(&times(&whole))?;
+        memory.print(&times(&memory))?;
+        sqlite.print(&times(&sqlite))?;
+        go.print(&format!("{}, {:.2} x the relay --whole", times(&go), go.cost() / whole.cost()))?;
+        println!();
     }
     Ok(())
 }
