@@ -6,10 +6,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write;
-use std::future::poll_fn;
-use std::mem;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -20,10 +17,9 @@ use boathouse::core::ids::{RunId, Seq};
 use boathouse::feed::{Item, Watch};
 use boathouse::journal::{JournalError, Stored};
 use bytes::BytesMut;
-use futures_util::FutureExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::App;
@@ -34,6 +30,12 @@ use super::runs::{RunPath, accepts, unknown_run, wants_stream};
 /// Events on one page of JSON.
 const MAX_PAGE: u64 = 10_000;
 const DEFAULT_PAGE: u64 = 1000;
+
+/// What follows a chunk within this time goes out as one: a reply, say, the tool that it calls and what that gives. The
+/// first thing after a pause goes out at once, and so does the last of all.
+const BURST: Duration = Duration::from_millis(2);
+/// Bytes from which on a chunk takes no more.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// `GET /v1/runs/{run}/events`: the stream from `Last-Event-ID` or `?after=`, or one page of events as JSON.
 pub(crate) async fn events(
@@ -128,8 +130,8 @@ pub(crate) fn event_stream(
         watch,
         buffer,
         heartbeat,
-        timer: Box::pin(tokio::time::sleep_until(now + heartbeat)),
-        written_at: now,
+        timer: Box::pin(sleep_until(now + heartbeat)),
+        due: now,
         // A token of its own: it is looked at with each chunk, and readers need not share a lock.
         closing: Box::pin(app.closing().child_token().cancelled_owned()),
         at_end: false,
@@ -152,7 +154,8 @@ struct Reader<S> {
     buffer: BytesMut,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
-    written_at: Instant,
+    /// The next chunk is not written before, unless it is the last, or large.
+    due: Instant,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     at_end: bool,
 }
@@ -160,70 +163,52 @@ struct Reader<S> {
 impl<S: Script> Reader<S> {
     /// What is written next; `None` at the stream's end.
     async fn chunk(&mut self) -> Option<Bytes> {
-        while self.buffer.is_empty() && !self.at_end {
+        while !self.at_end {
+            let waits = !self.buffer.is_empty();
             tokio::select! {
                 biased;
-                items = self.watch.next() => {
-                    // What an event sets off often follows at once, and then goes out with it.
-                    if self.take(items) {
-                        let_others_go().await;
-                        if let Some(items) = self.watch.next().now_or_never() {
-                            self.take(items);
-                        }
-                    }
-                }
-                () = self.closing.as_mut() => return None,
+                items = self.watch.next() => self.take(items),
+                () = self.closing.as_mut() => self.at_end = true,
+                () = sleep_until(self.due), if waits => {}
                 () = self.timer.as_mut() => self.tick(),
             }
+            let is_due = !self.buffer.is_empty() && self.due <= Instant::now();
+            if is_due || self.buffer.len() >= CHUNK_BYTES {
+                break;
+            }
         }
+        self.due = Instant::now() + BURST;
         (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }
 
-    /// Writes what was watched. Returns whether there was an event in it, and more may come.
-    fn take(&mut self, items: Result<Option<Vec<Item>>, JournalError>) -> bool {
-        let mut has_event = false;
+    /// Writes what was watched into the buffer.
+    fn take(&mut self, items: Result<Option<Vec<Item>>, JournalError>) {
         match items {
             Ok(Some(items)) => {
                 self.script.write(&items, &mut self.buffer);
-                self.written_at = Instant::now();
                 self.at_end = self.watch.at_rest();
-                has_event = items.iter().any(|item| matches!(item, Item::Event(_)));
             }
             Ok(None) => self.at_end = true,
             Err(error) => {
                 tracing::warn!(%error, "a stream ends early; its reader may come back for the rest");
                 self.at_end = true;
-                return false;
+                return;
             }
         }
         if self.at_end {
             self.script.rested(&mut self.buffer);
         }
-        has_event && !self.at_end
     }
 
     /// The timer runs on while chunks are written, so that they need not set it anew.
     fn tick(&mut self) {
         let now = Instant::now();
-        if now >= self.written_at + self.heartbeat {
+        if now >= self.due + self.heartbeat {
             self.script.heartbeat(&mut self.buffer);
-            self.written_at = now;
+            self.due = now;
         }
-        self.timer.as_mut().reset(self.written_at + self.heartbeat);
+        self.timer.as_mut().reset(self.due + self.heartbeat);
     }
-}
-
-/// Lets the tasks go first that wait for their turn. Unlike after `yield_now`, another thread may go on with this one.
-async fn let_others_go() {
-    let mut gone = false;
-    poll_fn(|cx| {
-        if mem::replace(&mut gone, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The `/v1` stream: events with their number as id, deltas without one.
@@ -291,14 +276,64 @@ mod tests {
 
     use boathouse::core::ids::{CallId, Timestamp};
     use boathouse::core::run::event::{Event, Recorded};
+    use boathouse::feed::Feed;
+    use boathouse::journal::MemoryJournal;
+    use futures_util::future::join;
+    use tokio::time::sleep;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
+    fn event(seq: u64) -> Arc<Stored> {
+        Arc::new(Stored::new(Recorded { seq: Seq(seq), at: Timestamp(0), event: Event::Paused {} }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_goes_out_as_one_chunk_and_neither_its_first_nor_the_last_of_all_waits() {
+        let feed = Arc::new(Feed::new(Seq(0)));
+        let watch =
+            Watch::live(feed.clone(), Arc::new(MemoryJournal::default()), RunId::from("r"), Seq(0), true);
+        let heartbeat = Duration::from_secs(15);
+        let began = Instant::now();
+        let mut reader = Reader {
+            script: Native,
+            watch,
+            buffer: BytesMut::new(),
+            heartbeat,
+            timer: Box::pin(sleep_until(began + heartbeat)),
+            due: began,
+            closing: Box::pin(CancellationToken::new().cancelled_owned()),
+            at_end: false,
+        };
+        let ids = |chunk: Option<Bytes>| {
+            let text = String::from_utf8(chunk.expect("a chunk").to_vec()).expect("UTF-8");
+            text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+
+        feed.publish(&[event(1)]);
+        assert_eq!(ids(reader.chunk().await), ["1"]);
+        assert_eq!(began.elapsed(), Duration::ZERO, "nothing came before it");
+
+        let more = async {
+            feed.publish(&[event(2)]);
+            sleep(BURST / 2).await;
+            feed.publish(&[event(3)]);
+        };
+        let (chunk, ()) = join(reader.chunk(), more).await;
+        assert_eq!(ids(chunk), ["2", "3"]);
+        assert_eq!(began.elapsed(), BURST);
+
+        feed.publish(&[event(4)]);
+        feed.close();
+        assert_eq!(ids(reader.chunk().await), ["4"]);
+        assert_eq!(began.elapsed(), BURST, "nothing comes after it");
+        assert_eq!(reader.chunk().await, None);
+    }
+
     #[test]
     fn frames_carry_stored_json_untouched_and_only_events_have_ids() {
-        let paused = Recorded { seq: Seq(7), at: Timestamp(0), event: Event::Paused {} };
         let items = [
-            Item::Event(Arc::new(Stored::new(paused))),
+            Item::Event(event(7)),
             Item::Delta(Bytes::from_static(
                 br#"{"type":"delta","call":3,"attempt":1,"offset":0,"text":"a"}"#,
             )),
