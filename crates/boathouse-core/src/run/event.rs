@@ -39,15 +39,13 @@ pub struct Recorded {
 impl Recorded {
     /// One line of JSON: `{"seq":1,"at":"...","type":"...",...}`.
     pub fn to_json(&self) -> String {
+        // Memory takes every byte, and an internally tagged enum of structs always serializes: to an object with at least its
+        // tag, whose brace becomes the comma.
         let mut json = Vec::with_capacity(256);
-        // Memory takes every byte, and an internally tagged enum of structs always serializes, to an object with at least
-        // its tag.
         let _ = write!(json, "{{\"seq\":{},\"at\":\"{}\"", self.seq, self.at);
         let event_at = json.len();
         let _ = serde_json::to_writer(&mut json, &self.event);
-        if let Some(brace) = json.get_mut(event_at) {
-            *brace = b',';
-        }
+        json[event_at] = b',';
         String::from_utf8(json).unwrap_or_default()
     }
 
